@@ -74,6 +74,10 @@ def separate_tasks(
             "give the index of the column."
         )
     n_columns = array.shape[1]
+    if n_columns == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required."
+        )
     if not -n_columns <= task_column < n_columns:
         raise ValueError(f"task_column={task_column} is not a column of X, which has {n_columns}.")
     return np.delete(array, task_column, axis=1), as_labels(array[:, task_column])
@@ -154,8 +158,9 @@ def _is_missing(label: Any) -> bool:
 
 
 def _column_name(frame: nw.DataFrame[Any], task_column: Any) -> str:
-    if task_column in frame.columns:
-        return str(task_column)
+    for name in frame.columns:
+        if name == task_column:
+            return name
     if isinstance(task_column, int | np.integer) and not isinstance(task_column, bool):
         n_columns = len(frame.columns)
         if -n_columns <= task_column < n_columns:

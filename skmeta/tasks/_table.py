@@ -115,13 +115,6 @@ class TaskTable:
         candidate = sorter[np.minimum(place, self.n_tasks - 1)]
         return np.where(self.labels[candidate] == labels, candidate, -1)
 
-    def take(self, tasks: NDArray[np.integer[Any]]) -> TaskTable:
-        """Return the table of some tasks, over the same row numbers."""
-        sizes = self.sizes[tasks]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        starts = np.repeat(self.offsets[tasks] - offsets[:-1], sizes)
-        return TaskTable(self.labels[tasks], self.order[starts + np.arange(offsets[-1])], offsets)
-
     def padded(self, tasks: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Lay the rows of some tasks out as a rectangle.
 
@@ -133,14 +126,15 @@ class TaskTable:
         Returns
         -------
         positions : ndarray of shape (n, largest task)
-            Positions in `order`; a padded cell repeats the task's first position.
+            Positions in `order`; a padded cell holds any position.
         mask : ndarray of shape (n, largest task)
             True where a cell holds a row.
         """
         sizes = self.sizes[tasks]
         column = np.arange(max(int(sizes.max(initial=0)), 1))
         mask = column < sizes[:, None]
-        return self.offsets[tasks][:, None] + np.where(mask, column, 0), mask
+        first = np.minimum(self.offsets[tasks], max(len(self.order) - 1, 0))
+        return first[:, None] + np.where(mask, column, 0), mask
 
     def chunks(self, cells: int) -> Iterator[NDArray[np.int64]]:
         """Yield task numbers in chunks of like size, each of at most `cells` padded rows."""
