@@ -1,0 +1,6 @@
+"""Splitters that hold out tasks, with or without a few of their rows for adaptation."""
+
+from skmeta.model_selection._episodic import EpisodicKFold, EpisodicShuffleSplit
+from skmeta.model_selection._task import TaskKFold
+
+__all__ = ["EpisodicKFold", "EpisodicShuffleSplit", "TaskKFold"]
