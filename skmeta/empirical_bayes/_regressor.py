@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import get_tags
 
 from skmeta.base import MetaRegressorMixin, State
 from skmeta.empirical_bayes._base import BaseEmpiricalBayes
@@ -114,6 +115,12 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         self.task_column = task_column
         self.unseen = unseen
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.offset is not None:
+            tags.target_tags.multi_output = get_tags(self.offset).target_tags.multi_output
+        return tags
+
     @overload  # type: ignore[override]
     def predict(
         self, X: Any, groups: Any = None, return_std: Literal[False] = False
@@ -201,7 +208,7 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         return outputs.astype(X.dtype)
 
     def _offset_targets(self, y: NDArray[Any]) -> NDArray[Any]:
-        return self._shape(y)
+        return y[:, 0] if self.n_outputs_ == 1 else y
 
     def _offset_values(self, model: Any, X: NDArray[Any]) -> Array:
         values: Array = np.asarray(model.predict(X), dtype=np.float64).reshape(len(X), -1)

@@ -26,6 +26,8 @@ class Episodes:
 
     Parameters
     ----------
+    tasks : ndarray of shape (n_episodes,)
+        The task of each episode.
     support, query : ndarray of shape (n_episodes, n_rows)
         Positions of rows in the task data; a padded cell holds any position.
     support_mask, query_mask : ndarray of shape (n_episodes, n_rows)
@@ -34,8 +36,11 @@ class Episodes:
         The number of the row's class in the episode, where classes have no fixed number.
     n_ways : ndarray of shape (n_episodes,), default=None
         The number of classes of each episode, likewise.
+    classes : ndarray of shape (n_episodes, n_way), default=None
+        What the numbers stand for, where the classes of an episode were drawn.
     """
 
+    tasks: Indices
     support: Indices
     support_mask: Mask
     query: Indices
@@ -43,6 +48,7 @@ class Episodes:
     support_slots: Indices | None = None
     query_slots: Indices | None = None
     n_ways: Indices | None = None
+    classes: Indices | None = None
 
 
 class EpisodeSampler:
@@ -202,7 +208,7 @@ class EpisodeSampler:
     def _draw_rows(self, tasks: Indices, shots: Indices) -> Episodes:
         support, support_mask, query, query_mask = self._split(tasks, shots)
         if self.n_ways is None:
-            return Episodes(support, support_mask, query, query_mask)
+            return Episodes(tasks, support, support_mask, query, query_mask)
         return self._number_classes(tasks, support, support_mask, query, query_mask)
 
     def _number_classes(
@@ -222,7 +228,7 @@ class EpisodeSampler:
         shown[rows, support_slots[rows, columns]] = True
         query_mask = query_mask & np.take_along_axis(shown, query_slots, axis=1)
         return Episodes(
-            support, support_mask, query, query_mask, support_slots, query_slots, n_ways
+            tasks, support, support_mask, query, query_mask, support_slots, query_slots, n_ways
         )
 
     def _draw_classes(self, tasks: Indices, shots: Indices) -> Episodes:
@@ -248,14 +254,16 @@ class EpisodeSampler:
         if self.n_way is not None:
             slots = np.arange(width)
             return Episodes(
+                tasks,
                 *flat,
                 np.tile(np.repeat(slots, support.shape[2]), (len(tasks), 1)),
                 np.tile(np.repeat(slots, query.shape[2]), (len(tasks), 1)),
                 np.full(len(tasks), width),
+                self.cell_class[cells],
             )
         if self.n_ways is not None:
             return self._number_classes(tasks, *flat)
-        return Episodes(*flat)
+        return Episodes(tasks, *flat)
 
     def _split(self, pools: Indices, shots: Indices) -> tuple[Indices, Mask, Indices, Mask]:
         """Draw a support and a query from each pool of rows, a task or one of its classes."""

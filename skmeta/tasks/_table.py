@@ -136,15 +136,29 @@ class TaskTable:
         first = np.minimum(self.offsets[tasks], max(len(self.order) - 1, 0))
         return first[:, None] + np.where(mask, column, 0), mask
 
-    def chunks(self, cells: int) -> Iterator[NDArray[np.int64]]:
-        """Yield task numbers in chunks of like size, each of at most `cells` padded rows."""
+    def chunks(self, cells: int, most: int | None = None) -> Iterator[NDArray[np.int64]]:
+        """Yield task numbers in chunks of like size.
+
+        Parameters
+        ----------
+        cells : int
+            At most this many padded rows in a chunk, if it has more than one task.
+        most : int, default=None
+            At most this many tasks in a chunk.
+
+        Yields
+        ------
+        tasks : ndarray of shape (n,)
+            Task numbers; each task comes once.
+        """
         by_size = np.argsort(self.sizes, kind="stable")
         sizes = np.maximum(self.sizes[by_size], 1)
         start = 0
         while start < len(by_size):
             # Tasks up to twice as large as the first share a chunk: padding is at most half.
             stop = int(np.searchsorted(sizes, 2 * sizes[start], side="right"))
-            stop = min(stop, start + max(1, cells // int(sizes[stop - 1])))
+            fitting = max(1, cells // int(sizes[stop - 1]))
+            stop = min(stop, start + min(fitting, most or fitting))
             yield by_size[start:stop]
             start = stop
 

@@ -1,0 +1,381 @@
+"""What every learner with a torch network shares: training on episodes, batched adaptation."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_scalar
+from torch import Tensor, nn
+
+from skmeta.base._learner import BaseMetaLearner, State
+from skmeta.base._params import ClassifierParams, DeepParams, RegressorParams
+from skmeta.base._targets import MetaClassifierMixin, MetaRegressorMixin
+from skmeta.inner import InnerRule, cross_entropy, squared_error
+from skmeta.inner._losses import RowLoss
+from skmeta.modules import MLP
+from skmeta.tasks import EpisodeSampler, TaskData, TaskTable
+from skmeta.training import EpisodeNet, EpisodeStream, MeanOverTasks
+
+__all__ = ["BaseDeepLearner", "DeepClassifierMixin", "DeepRegressorMixin"]
+
+_SKORCH_PREFIXES = ("module", "optimizer", "criterion", "callbacks")
+_EPOCHS = 100  # of a fit: how often callbacks see it and a history row is written
+_CELLS = 1 << 15  # padded rows adapted or predicted at once
+_CHUNK_BYTES = 8 << 20  # of per-task weights at once: what a cache holds is also the fastest
+_LEAST_TASKS = 8
+
+
+class BaseDeepLearner(  # type: ignore[misc]
+    DeepParams, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMetaLearner
+):
+    """Base of learners whose body is a torch network, trained by skorch."""
+
+    __metadata_request__transform = {"groups": True}
+
+    net_: EpisodeNet
+    _shots: int | tuple[int, int] = 0  # support rows of a training episode
+    _class_way: int | None = None
+    _by_class = False
+    _body_has_outputs = False  # whether the network ends in the outputs or in features
+
+    @abstractmethod
+    def _wrapper(self, data: TaskData) -> Callable[[nn.Module], nn.Module]:
+        """Return what makes the module to train out of the user's network; it must pickle."""
+
+    @property
+    @abstractmethod
+    def _row_loss(self) -> RowLoss:
+        """Return the loss of each row."""
+
+    @abstractmethod
+    def _encode(self, data: TaskData) -> NDArray[Any]:
+        """Return targets as the network sees them, shape (n_samples, n_outputs)."""
+
+    @abstractmethod
+    def _prepare(self, data: TaskData) -> TaskData:
+        """Learn what encoding targets needs; return data to train on."""
+
+    def transform(self, X: Any, groups: Any = None) -> NDArray[Any]:
+        """Return the meta-learned representation of rows.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_samples, n_features)
+            Rows, with the task column if `task_column` names one.
+        groups : array-like of shape (n_samples,), default=None
+            The task of each row; the representation is the same for all tasks.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            What the network computes before its head.
+        """
+        features, _ = self._read_features(X, groups)
+        return self._represent(features)
+
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> NDArray[Any]:
+        """Fit, then transform the same rows.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        groups : array-like of shape (n_samples,), default=None
+            The task of each row.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            The representation.
+        """
+        given = {} if groups is None else {"groups": groups}
+        return self.fit(X, y, **given).transform(X, **given)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return what is set of skorch's, such as ``module__width``, too.
+
+        Returns
+        -------
+        params : dict
+            Parameter names and values.
+        """
+        params: dict[str, Any] = super().get_params(deep=deep)
+        if deep:
+            params.update(self.net_params or {})
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of skorch's net included.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the learner, and ``module__...``, ``optimizer__...`` or
+            ``callbacks__...``, which go into `net_params`.
+
+        Returns
+        -------
+        self : estimator
+            This estimator.
+        """
+        for_net = {
+            name: value
+            for name, value in params.items()
+            if name.partition("__")[1] and name.partition("__")[0] in _SKORCH_PREFIXES
+        }
+        super().set_params(**{k: v for k, v in params.items() if k not in for_net})
+        if for_net:
+            self.net_params = {**(self.net_params or {}), **for_net}
+        return self
+
+    def _fit_prior(self, data: TaskData) -> None:
+        self._check_params()
+        data = self._prepare(data)
+        seed = check_random_state(self.random_state).randint(2**31)
+        sampler = self._sampler(data, np.random.default_rng(seed))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.net_ = self._make_net(data).initialize()
+            _reject_running_statistics(self.net_.module_)
+            self._before_training(data, sampler)
+            self.net_.partial_fit(self._stream(data, sampler))
+        self.net_.module_.eval()
+        self.n_iter_ = getattr(self.net_, "n_updates_", 0)
+        self._n_features_out = self._represent(data.X[:1]).shape[1]
+
+    def _before_training(self, data: TaskData, sampler: EpisodeSampler) -> None:
+        """Do what needs the initialised network and the episodes."""
+
+    def _sampler(self, data: TaskData, random: np.random.Generator) -> EpisodeSampler:
+        return EpisodeSampler(
+            data,
+            self._shots,
+            self.n_queries,
+            n_way=self._class_way,
+            stratify=self._by_class,
+            random=random,
+        )
+
+    def _stream(self, data: TaskData, sampler: EpisodeSampler) -> EpisodeStream:
+        n_tasks = self.meta_batch_size
+        if self._class_way is None:
+            n_tasks = min(n_tasks, len(sampler.eligible))
+        return EpisodeStream(
+            self._tensor(data.X),
+            self._tensor(self._encode(data)),
+            sampler,
+            n_tasks=n_tasks,
+            n_updates=self.max_iter,
+            per_epoch=-(-self.max_iter // _EPOCHS),
+        )
+
+    def _check_params(self) -> None:
+        check_scalar(self.meta_batch_size, "meta_batch_size", Integral, min_val=1)
+        check_scalar(self.max_iter, "max_iter", Integral, min_val=0)
+        check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
+
+    def _make_net(self, data: TaskData) -> EpisodeNet:
+        """Configure skorch."""
+        module, given = self.module, dict(self.net_params or {})
+        if module is None:
+            module = MLP
+            given.setdefault("module__hidden_layer_sizes", self.hidden_layer_sizes)
+            given.setdefault("module__activation", self.activation)
+        if isinstance(module, nn.Module):
+            module = copy.deepcopy(module)  # training must not change the parameter
+        else:
+            accepted = inspect.signature(module).parameters
+            if "n_features_in" in accepted:
+                given.setdefault("module__n_features_in", data.X.shape[1])
+            if "n_outputs" in accepted and self._body_has_outputs:
+                given.setdefault("module__n_outputs", self._n_net_outputs)
+        if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
+            given.setdefault("optimizer__fused", True)  # one kernel for all parameters
+        dtype = torch.float64 if data.X.dtype == np.float64 else torch.float32
+        return EpisodeNet(
+            module,
+            wrap=self._wrapper(data),
+            dtype=dtype,
+            criterion=MeanOverTasks,
+            criterion__loss=self._row_loss,
+            optimizer=self.optimizer,
+            lr=self.lr,
+            max_epochs=min(_EPOCHS, self.max_iter),
+            callbacks=self.callbacks,
+            train_split=None,
+            device=self.device,
+            verbose=int(self.verbose),
+            **given,
+        )
+
+    @property
+    def _n_net_outputs(self) -> int:
+        """Return the number of columns of `_encode`."""
+        raise NotImplementedError
+
+    @property
+    def _rule(self) -> InnerRule:
+        rule: InnerRule = self.net_.module_
+        return rule
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.net_.dtype)
+
+    @property
+    def _tasks_at_once(self) -> int:
+        return max(_LEAST_TASKS, _CHUNK_BYTES // max(self._rule.bytes_per_task, 1))
+
+    def _adapt_tasks(self, data: TaskData) -> State:
+        X, y = self._tensor(data.X), self._tensor(self._encode(data))
+        order: list[NDArray[np.int64]] = []
+        parts: list[dict[str, NDArray[Any]]] = []
+        with torch.no_grad():
+            for tasks in data.table.chunks(_CELLS, self._tasks_at_once):
+                rows, mask = data.table.padded(tasks)
+                there = self._tensor(mask)
+                state = self._rule.adapt(X[rows], y[rows] * there[..., None], there)
+                parts.append({name: value.cpu().numpy() for name, value in state.items()})
+                order.append(tasks)
+        place = np.argsort(np.concatenate(order))
+        return {name: np.concatenate([p[name] for p in parts])[place] for name in parts[0]}
+
+    def _predict_rows(
+        self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        table = TaskTable.from_labels(codes)
+        inputs = self._tensor(X)
+        names = [name for name in state if name != "ways"]
+        outputs: NDArray[Any] | None = None
+        with torch.no_grad():
+            for tasks in table.chunks(_CELLS, self._tasks_at_once):
+                positions, mask = table.padded(tasks)
+                rows = table.order[positions]
+                known = {name: self._tensor(state[name][table.labels[tasks]]) for name in names}
+                predicted = self._rule.predict(inputs[rows], known).cpu().numpy()
+                if outputs is None:
+                    outputs = np.empty((len(X), predicted.shape[2]), dtype=predicted.dtype)
+                outputs[rows[mask]] = predicted[mask]
+        assert outputs is not None
+        return self._decode(outputs).astype(X.dtype, copy=False)
+
+    def _decode(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        return outputs
+
+    def _represent(self, X: NDArray[Any]) -> NDArray[Any]:
+        with torch.no_grad():
+            parts = [
+                self._rule.represent(self._tensor(X[start : start + _CELLS])).cpu().numpy()
+                for start in range(0, len(X), _CELLS)
+            ]
+        return np.concatenate(parts).astype(X.dtype, copy=False)
+
+
+class DeepRegressorMixin(RegressorParams, MetaRegressorMixin, BaseDeepLearner):
+    """Real targets as a network sees them."""
+
+    @property
+    def _row_loss(self) -> RowLoss:
+        return squared_error
+
+    @property
+    def _n_net_outputs(self) -> int:
+        return int(self.n_outputs_)
+
+    def _prepare(self, data: TaskData) -> TaskData:
+        self._y_center = np.zeros(data.y.shape[1])
+        self._y_scale = np.ones(data.y.shape[1])
+        if self.normalize_y:
+            self._y_center = data.y.mean(axis=0)
+            spread = data.y.std(axis=0)
+            self._y_scale = np.where(spread > 0, spread, 1.0)
+        return data
+
+    def _encode(self, data: TaskData) -> NDArray[Any]:
+        encoded: NDArray[Any] = (data.y - self._y_center) / self._y_scale
+        return encoded
+
+    def _decode(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        decoded: NDArray[Any] = outputs * self._y_scale + self._y_center
+        return decoded
+
+
+class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner):
+    """Class indicators as a network sees them."""
+
+    _n_slots: int
+    _fixed_outputs = False  # whether the network has an output for each class
+
+    @property
+    def _class_way(self) -> int | None:  # type: ignore[override]
+        return self.n_way
+
+    @property
+    def _by_class(self) -> bool:  # type: ignore[override]
+        return self.stratify
+
+    @property
+    def _row_loss(self) -> RowLoss:
+        return cross_entropy
+
+    @property
+    def _n_net_outputs(self) -> int:
+        return self._n_slots
+
+    def _prepare(self, data: TaskData) -> TaskData:
+        if self.n_way is not None:
+            check_scalar(self.n_way, "n_way", Integral, min_val=2)
+            if self.n_way > len(self.classes_):
+                raise ValueError(
+                    f"n_way={self.n_way} is above the number of classes, {len(self.classes_)}."
+                )
+        self._fit_labels(data, self.n_way)
+        if self.n_way is not None:
+            self._n_slots = self.n_way
+            return data
+        if not self._own_labels:
+            self._n_slots = len(self.classes_)
+            return data
+        local, _ = self._local(data)
+        assert local.n_ways is not None
+        self._n_slots = int(local.n_ways.max())
+        return local
+
+    def _encode(self, data: TaskData) -> NDArray[Any]:
+        if self.n_way is not None and data.n_ways is None:
+            return np.zeros((len(data.y), self._n_slots))  # numbered anew in each episode
+        width = self._n_slots if data.n_ways is None else max(int(data.n_ways.max()), 1)
+        if self._fixed_outputs:
+            if width > self._n_slots:
+                raise ValueError(
+                    f"A task has {width} classes, but the network was meta-trained with "
+                    f"{self._n_slots} outputs; adapt to at most that many."
+                )
+            width = self._n_slots
+        return np.eye(width)[data.y]
+
+
+def _reject_running_statistics(network: nn.Module) -> None:
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats:
+            raise ValueError(
+                f"module has a {type(layer).__name__} with running statistics ({name}), which mix "
+                "the rows of different tasks; use LayerNorm or GroupNorm, or "
+                "track_running_stats=False."
+            )

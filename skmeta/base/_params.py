@@ -1,0 +1,176 @@
+"""The parameters that all deep learners share, declared and documented once."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Hashable
+from typing import Any, TypeVar, dataclass_transform
+
+import torch
+
+__all__ = [
+    "ClassifierParams",
+    "DeepParams",
+    "EpisodicParams",
+    "RegressorParams",
+    "meta_learner",
+]
+
+T = TypeVar("T", bound=type)
+
+_DOCS = {
+    "n_shots": """
+        n_shots : int or (int, int), default={default}
+            Support rows of a training episode, or the smallest and largest number, drawn anew for
+            each; of each class with `n_way` or `stratify`. A task needs one row more to be
+            trained on; any number of rows can be adapted to.
+        """,
+    "n_queries": """
+        n_queries : int or None, default={default}
+            At most this many query rows of a training episode (of each class likewise); None for
+            all rows that are left.
+        """,
+    "meta_batch_size": """
+        meta_batch_size : int, default={default}
+            Tasks in a meta-update.
+        """,
+    "max_iter": """
+        max_iter : int, default={default}
+            Meta-updates.
+        """,
+    "lr": """
+        lr : float, default={default}
+            Outer learning rate.
+        """,
+    "optimizer": """
+        optimizer : torch optimizer class, default=torch.optim.Adam
+            Outer optimizer; its arguments are set as ``optimizer__weight_decay`` and so on.
+        """,
+    "module": """
+        module : torch Module class or instance, default=None
+            The network; its arguments are set as ``module__width`` and so on, and those named
+            `n_features_in` or `n_outputs` are filled in from the data. None builds an `MLP`.
+        """,
+    "hidden_layer_sizes": """
+        hidden_layer_sizes : tuple of int, default={default}
+            Units of each hidden layer of that MLP.
+        """,
+    "activation": """
+        activation : {{"relu", "tanh", "gelu", "silu"}}, default="{default}"
+            Its nonlinearity.
+        """,
+    "net_params": """
+        net_params : dict, default=None
+            Anything else for skorch's `NeuralNet`.
+        """,
+    "callbacks": """
+        callbacks : list of skorch callbacks, default=None
+            Called during meta-training, an epoch being a hundredth of `max_iter`.
+        """,
+    "device": """
+        device : str, default="{default}"
+            Where torch computes.
+        """,
+    "random_state": """
+        random_state : int, RandomState instance or None, default=None
+            Draws the initial weights and the episodes.
+        """,
+    "verbose": """
+        verbose : int, default={default}
+            Whether to print the meta-loss of each epoch.
+        """,
+    "task_column": """
+        task_column : str or int, default=None
+            The column of X that holds the task labels; None if they come as `groups`.
+        """,
+    "unseen": """
+        unseen : {{"prior", "raise"}}, default="{default}"
+            What to do with rows of a task that neither `fit` nor `adapt` has seen: predict from
+            the prior with a warning, or raise.
+        """,
+    "normalize_y": """
+        normalize_y : bool, default={default}
+            Whether to learn targets with mean 0 and variance 1 over the training rows.
+        """,
+    "n_way": """
+        n_way : int, default=None
+            Train on episodes of this many classes, drawn at random out of the classes of y (of
+            each task, if there are several).
+        """,
+    "stratify": """
+        stratify : bool, default={default}
+            Whether training episodes draw `n_shots` rows of each class.
+        """,
+    "label_sets": """
+        label_sets : {{"auto", "shared", "own"}}, default="{default}"
+            Whether tasks share one label set (each task has all classes, even those that its few
+            rows do not show) or have label sets of their own. "auto" decides by how many classes
+            the tasks show.
+        """,
+}
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+def meta_learner(cls: T) -> T:
+    """Make a constructor of the parameters that a class and its bases declare.
+
+    It only stores them, as scikit-learn wants. In the class's docstring, a line ``{shared}``
+    becomes the documentation of the parameters declared here.
+    """
+    made = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    doc = made.__doc__ or ""
+    if "    {shared}\n" in doc:
+        shared = [
+            textwrap.indent(textwrap.dedent(_DOCS[field.name]).strip("\n"), "    ").format(
+                default=field.default
+            )
+            for field in dataclasses.fields(made)
+            if field.name in _DOCS and f"\n    {field.name} : " not in doc
+        ]
+        made.__doc__ = doc.replace("    {shared}", "\n".join(shared))
+    return made
+
+
+@meta_learner
+class DeepParams:
+    """Parameters of every deep learner."""
+
+    n_queries: int | None = 15
+    meta_batch_size: int = 16
+    max_iter: int = 1000
+    lr: float = 1e-3
+    optimizer: Any = torch.optim.Adam
+    module: Any = None
+    hidden_layer_sizes: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    net_params: dict[str, Any] | None = None
+    callbacks: Any = None
+    device: str = "cpu"
+    random_state: Any = None
+    verbose: int = 0
+    task_column: Hashable | None = None
+    unseen: str = "prior"
+
+
+@meta_learner
+class EpisodicParams:
+    """Parameters of learners that train on episodes of a support and a query."""
+
+    n_shots: int | tuple[int, int] = 5
+
+
+@meta_learner
+class RegressorParams:
+    """Parameters of every deep regressor."""
+
+    normalize_y: bool = True
+
+
+@meta_learner
+class ClassifierParams:
+    """Parameters of every deep classifier."""
+
+    n_way: int | None = None
+    stratify: bool = False
+    label_sets: str = "auto"

@@ -1,0 +1,130 @@
+"""Gradient steps on all weights, from a meta-learned initialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from skmeta.inner._losses import RowLoss, mean_over_rows
+from skmeta.inner._rule import InnerRule, TaskTensors, network_width
+
+__all__ = ["GradientSteps"]
+
+
+class GradientSteps(InnerRule):
+    """``w ← w - α ∇L_support(w)``, started at the meta-parameters θ (MAML, equation 1).
+
+    Parameters
+    ----------
+    network : Module
+        Maps rows to outputs.
+    n_features_in, n_outputs : int
+        The sizes of a row and of its prediction.
+    loss : callable
+        The loss of each row.
+    lr : float
+        The inner rate α.
+    n_steps : int
+        The number of steps.
+    first_order : bool
+        Treat the inner gradients as constants: the meta-gradient is then the query gradient at
+        the adapted weights.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        n_features_in: int,
+        n_outputs: int,
+        *,
+        loss: RowLoss,
+        lr: float,
+        n_steps: int,
+        first_order: bool,
+    ) -> None:
+        super().__init__()
+        width = network_width(network, n_features_in)
+        if width != n_outputs:
+            raise ValueError(
+                f"module has {width} output(s), but the targets need {n_outputs}; give it an "
+                "argument n_outputs, which is filled in."
+            )
+        self.network = network
+        self.loss = loss
+        self.lr = lr
+        self.n_steps = n_steps
+        self.first_order = first_order
+        self.batched = True  # False: one task after another, for operators that vmap gets wrong
+
+    def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
+        """Take the inner steps for every task."""
+        start = dict(self.network.named_parameters())
+        weights = {name: p.expand(len(X), *p.shape) for name, p in start.items()}
+        gradient = self._over_tasks(grad(self._task_loss))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.first_order):
+            for _ in range(self.n_steps):
+                slope = gradient(weights, X, y, mask)
+                weights = {
+                    name: torch.sub(w, slope[name], alpha=self.lr) for name, w in weights.items()
+                }
+        if self.first_order and torch.is_grad_enabled():
+            # The value of the adapted weights, the derivative of the identity.
+            weights = {
+                name: w.detach() + (start[name] - start[name].detach())
+                for name, w in weights.items()
+            }
+        return weights
+
+    def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
+        """Run the network with the weights of each task."""
+        output: Tensor = self._over_tasks(self._run)(state, X)
+        return output
+
+    def represent(self, X: Tensor) -> Tensor:
+        """Return what enters the last linear layer, at the meta-parameters."""
+        last = [m for m in self.network.modules() if isinstance(m, nn.Linear)]
+        if not last:
+            return self.network(X)  # type: ignore[no-any-return]
+        seen: list[Tensor] = []
+        hook = last[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self.network(X)
+        finally:
+            hook.remove()
+        return seen[0].flatten(1)
+
+    @property
+    def bytes_per_task(self) -> int:
+        """Size of the weights of a task."""
+        return sum(p.numel() * p.element_size() for p in self.network.parameters())
+
+    def _run(self, weights: TaskTensors, X: Tensor) -> Tensor:
+        output: Tensor = functional_call(self.network, weights, (X,))
+        return output
+
+    def _task_loss(self, weights: TaskTensors, X: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+        return mean_over_rows(self.loss(self._run(weights, X), y), mask)
+
+    def _over_tasks(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if self.batched:
+            return vmap(function, randomness="different")
+        return lambda *stacked: _loop(function, stacked)
+
+
+def _loop(function: Callable[..., Any], stacked: tuple[Any, ...]) -> Any:
+    """Do what vmap does, one task after another."""
+    n_tasks = len(stacked[-1])
+    results = [function(*(_pick(argument, task) for argument in stacked)) for task in range(n_tasks)]
+    if isinstance(results[0], dict):
+        return {name: torch.stack([r[name] for r in results]) for name in results[0]}
+    return torch.stack(results)
+
+
+def _pick(argument: Any, task: int) -> Any:
+    if isinstance(argument, dict):
+        return {name: value[task] for name, value in argument.items()}
+    return argument[task]

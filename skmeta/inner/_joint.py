@@ -1,0 +1,72 @@
+"""Shared features with one linear head for each training task, or one row for each class."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from skmeta.inner._rule import Episode, network_width
+
+__all__ = ["JointHeads"]
+
+
+class JointHeads(nn.Module):
+    """The network of multi-task training.
+
+    Parameters
+    ----------
+    body : Module
+        Maps rows to features.
+    n_features_in : int
+        The number of features of a row.
+    n_heads : int
+        Training tasks; with `by_class`, classes.
+    n_outputs : int
+        Outputs of a head.
+    by_class : bool, default=False
+        Keep one row of weights for each class of all tasks; the logits of an episode are the
+        products with the rows of its classes.
+    unit_norm : bool, default=False
+        Whether features are scaled to length 1.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        n_features_in: int,
+        n_heads: int,
+        n_outputs: int,
+        *,
+        by_class: bool = False,
+        unit_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.unit_norm = unit_norm
+        self.by_class = by_class
+        width = network_width(body, n_features_in)
+        if by_class:
+            self.heads = nn.Parameter(torch.empty(n_heads, width))
+            nn.init.kaiming_uniform_(self.heads, a=math.sqrt(5))
+            with torch.no_grad():
+                self.heads.mul_(math.sqrt(n_heads / n_outputs))
+        else:
+            self.heads = nn.Parameter(torch.zeros(n_heads, width + 1, n_outputs))
+
+    def forward(self, episode: Episode) -> Tensor:
+        """Predict the query rows by the heads of their tasks."""
+        features = self.represent(episode.query_X.flatten(0, 1))
+        features = features.unflatten(0, episode.query_X.shape[:2])
+        if self.by_class:
+            assert episode.classes is not None
+            return features @ self.heads[episode.classes].mT
+        heads = self.heads[episode.tasks]
+        return features @ heads[:, 1:] + heads[:, :1]
+
+    def represent(self, X: Tensor) -> Tensor:
+        """Return the features of rows."""
+        features: Tensor = self.body(X)
+        return normalize(features, dim=-1) if self.unit_norm else features

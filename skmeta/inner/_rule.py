@@ -1,0 +1,120 @@
+"""What an inner rule is, and the tensors it works on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Episode", "InnerRule", "TaskTensors", "network_width"]
+
+TaskTensors = dict[str, Tensor]
+"""What adaptation leaves of tasks; the first dimension of each tensor runs over the tasks."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A meta-batch: support and query of several tasks, padded and masked.
+
+    Parameters
+    ----------
+    support_X, query_X : Tensor of shape (n_tasks, n_rows, n_features)
+        Features.
+    support_y, query_y : Tensor of shape (n_tasks, n_rows, n_outputs)
+        Real targets, or class indicators; 0 in padded rows.
+    support_mask, query_mask : Tensor of shape (n_tasks, n_rows)
+        1 for a row, 0 for padding.
+    tasks : Tensor of shape (n_tasks,)
+        Numbers of the tasks.
+    classes : Tensor of shape (n_tasks, n_way), default=None
+        Numbers of the classes drawn, where episodes are drawn by class.
+    there : Tensor of shape (n_tasks, n_outputs), default=None
+        1 for an output that the task uses, where tasks differ in their number of classes.
+    """
+
+    support_X: Tensor
+    support_y: Tensor
+    support_mask: Tensor
+    query_X: Tensor
+    query_y: Tensor
+    query_mask: Tensor
+    tasks: Tensor
+    classes: Tensor | None = None
+    there: Tensor | None = None
+
+
+class InnerRule(nn.Module, ABC):
+    """From the support of each task to a predictor of its own, batched over tasks."""
+
+    @abstractmethod
+    def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
+        """Learn each task from its support.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_tasks, n_rows, n_features)
+            Features.
+        y : Tensor of shape (n_tasks, n_rows, n_outputs)
+            Targets, 0 in padded rows.
+        mask : Tensor of shape (n_tasks, n_rows)
+            1 for a row, 0 for padding; a task may have no row at all.
+
+        Returns
+        -------
+        state : dict of Tensor
+            Tensors whose first dimension runs over the tasks.
+        """
+
+    @abstractmethod
+    def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
+        """Predict rows of each task, shape (n_tasks, n_rows, n_outputs)."""
+
+    @abstractmethod
+    def represent(self, X: Tensor) -> Tensor:
+        """Return the meta-learned representation of rows, shape (n_rows, width)."""
+
+    @property
+    @abstractmethod
+    def bytes_per_task(self) -> int:
+        """Size of what adaptation keeps of a task."""
+
+    def forward(self, episode: Episode) -> Tensor:
+        """Adapt on the support and predict the query."""
+        state = self.adapt(episode.support_X, episode.support_y, episode.support_mask)
+        return self.predict(episode.query_X, state)
+
+
+def network_width(network: nn.Module, n_features_in: int) -> int:
+    """Return the number of outputs of a network.
+
+    Parameters
+    ----------
+    network : Module
+        Maps rows to vectors.
+    n_features_in : int
+        The number of features of a row.
+
+    Returns
+    -------
+    width : int
+
+    Raises
+    ------
+    ValueError
+        If it does not return one vector for each row.
+    """
+    parameter = next(network.parameters(), torch.zeros(()))
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        rows = torch.zeros(2, n_features_in, dtype=parameter.dtype, device=parameter.device)
+        output = network(rows)
+    network.train(training)
+    if output.ndim != 2 or len(output) != 2:
+        raise ValueError(
+            f"module maps 2 rows of {n_features_in} features to shape {tuple(output.shape)}; "
+            "it must return one vector for each row."
+        )
+    return int(output.shape[1])

@@ -1,0 +1,7 @@
+"""Meta-training: episodes as tensors, the outer objective, and skorch's life cycle."""
+
+from skmeta.training._net import EpisodeNet
+from skmeta.training._objective import MeanOverTasks
+from skmeta.training._stream import EpisodeStream
+
+__all__ = ["EpisodeNet", "EpisodeStream", "MeanOverTasks"]

@@ -1,0 +1,92 @@
+"""Meta-batches as tensors on the device, drawn without a data loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skmeta.inner import Episode
+from skmeta.tasks import Episodes, EpisodeSampler
+
+__all__ = ["EpisodeStream"]
+
+
+class EpisodeStream:
+    """Iterate over the meta-batches of one epoch after another.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features)
+        All rows, on the device.
+    y : Tensor of shape (n_samples, n_outputs)
+        Real targets or class indicators, likewise.
+    sampler : EpisodeSampler
+        Draws row numbers.
+    n_tasks : int
+        Tasks in a meta-batch.
+    n_updates : int
+        Meta-batches altogether.
+    per_epoch : int
+        Meta-batches of an epoch; the last epoch may be shorter.
+    """
+
+    def __init__(
+        self,
+        X: Tensor,
+        y: Tensor,
+        sampler: EpisodeSampler,
+        *,
+        n_tasks: int,
+        n_updates: int,
+        per_epoch: int,
+    ) -> None:
+        self.X = X
+        self.y = y
+        self.batches = sampler.batches(n_tasks)
+        self.left = n_updates
+        self.per_epoch = per_epoch
+
+    def __len__(self) -> int:
+        return min(self.per_epoch, self.left)
+
+    def __iter__(self) -> Iterator[Episode]:
+        for _ in range(len(self)):
+            self.left -= 1
+            yield self._gather(next(self.batches))
+
+    def _gather(self, drawn: Episodes) -> Episode:
+        support_mask, query_mask = self._mask(drawn.support_mask), self._mask(drawn.query_mask)
+        support, query = self._index(drawn.support), self._index(drawn.query)
+        n_outputs = self.y.shape[1]
+        classes = None if drawn.classes is None else self._index(drawn.classes)
+        there = None
+        if drawn.n_ways is not None:
+            there = self._mask(np.arange(n_outputs) < drawn.n_ways[:, None])
+        return Episode(
+            self.X[support],
+            self._targets(support, drawn.support_slots) * support_mask[..., None],
+            support_mask,
+            self.X[query],
+            self._targets(query, drawn.query_slots) * query_mask[..., None],
+            query_mask,
+            self._index(drawn.tasks),
+            classes,
+            there,
+        )
+
+    def _targets(self, rows: Tensor, slots: NDArray[np.int64] | None) -> Tensor:
+        if slots is None:
+            return self.y[rows]
+        numbers = torch.arange(self.y.shape[1], device=self.y.device)
+        return (self._index(slots)[..., None] == numbers).to(self.y.dtype)
+
+    def _mask(self, mask: NDArray[np.bool_]) -> Tensor:
+        return torch.from_numpy(mask).to(self.X.device, self.X.dtype)
+
+    def _index(self, index: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(index)).to(self.X.device)
