@@ -21,7 +21,8 @@ __all__ = ["BaseMetaLearner", "State"]
 State = dict[str, Any]
 """What adaptation leaves of tasks: arrays whose first dimension runs over the tasks."""
 
-_FLOATS = (np.float64, np.float32)
+# One memory layout, so that an array and a data frame give the same bits.
+_FEATURES: dict[str, Any] = {"dtype": (np.float64, np.float32), "order": "C"}
 
 
 class BaseMetaLearner(BaseEstimator, ABC):  # type: ignore[misc]
@@ -149,11 +150,9 @@ class BaseMetaLearner(BaseEstimator, ABC):  # type: ignore[misc]
     def _separate(self, X: Any, groups: Any) -> tuple[Any, NDArray[Any] | None]:
         return separate_tasks(X, groups, self.task_column)
 
-    def _read(
-        self, X: Any, y: Any, groups: Any, sample_weight: Any, *, reset: bool
-    ) -> TaskData:
+    def _read(self, X: Any, y: Any, groups: Any, sample_weight: Any, *, reset: bool) -> TaskData:
         features, labels = self._separate(X, groups)
-        checks = {"dtype": _FLOATS, **self._y_checks()}
+        checks = {**_FEATURES, **self._y_checks()}
         if self.task_column is None:
             features, y = validate_data(self, features, y, reset=reset, **checks)
         else:
@@ -173,9 +172,9 @@ class BaseMetaLearner(BaseEstimator, ABC):  # type: ignore[misc]
         check_is_fitted(self)
         features, labels = self._separate(X, groups)
         if self.task_column is None:
-            return validate_data(self, features, reset=False, dtype=_FLOATS), labels
+            return validate_data(self, features, reset=False, **_FEATURES), labels
         validate_data(self, X, reset=False, skip_check_array=True)
-        return check_array(features, estimator=self, dtype=_FLOATS), labels
+        return check_array(features, estimator=self, **_FEATURES), labels
 
     def _read_queries(self, X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
         features, labels = self._read_features(X, groups)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
 
 from skmeta.base._learner import BaseMetaLearner, State
@@ -69,7 +70,8 @@ class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):  # type: ignore[misc]
         return float(r2_score(y, predicted, sample_weight=sample_weight))
 
     def _y_checks(self) -> dict[str, Any]:
-        return {"multi_output": True, "y_numeric": True}
+        several = get_tags(self).target_tags.multi_output
+        return {"multi_output": several, "y_numeric": True}
 
     def _read_targets(self, y: NDArray[Any], reset: bool) -> NDArray[Any]:
         if reset:
@@ -221,7 +223,7 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):  # type: ignore[mis
             self._own_labels = self.label_sets == "own"
 
     def _local(self, data: TaskData) -> tuple[TaskData, NDArray[np.int64] | None]:
-        """Number the classes of each task from 0; also return what each number stands for."""
+        """Return rows with classes numbered within each task, and what the numbers stand for."""
         if not self._own_labels:
             ways = np.full(data.table.n_tasks, len(self.classes_))
             return replace(data, n_ways=ways), None

@@ -9,13 +9,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_scalar, has_fit_parameter
 
 from skmeta.base import BaseMetaLearner, State
 from skmeta.empirical_bayes._design import Design
 from skmeta.empirical_bayes._mixed_model import Prior
-from skmeta.tasks import TaskData
+from skmeta.tasks import TaskData, row_keys
 
 __all__ = ["BaseEmpiricalBayes"]
 
@@ -82,9 +81,7 @@ class BaseEmpiricalBayes(BaseMetaLearner):
     def _fit_design(self, data: TaskData, weight: Array) -> Array:
         """Check parameters, choose directions and return the design matrix."""
         if self.effects not in ("full", "diagonal", "intercept"):
-            raise ValueError(
-                f"effects={self.effects!r} must be 'full', 'diagonal' or 'intercept'."
-            )
+            raise ValueError(f"effects={self.effects!r} must be 'full', 'diagonal' or 'intercept'.")
         check_scalar(self.n_components, "n_components", Integral, min_val=1)
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         check_scalar(self.tol, "tol", Real, min_val=0)
@@ -95,16 +92,13 @@ class BaseEmpiricalBayes(BaseMetaLearner):
     def _out_of_fold(self, data: TaskData, n_problems: int) -> Array:
         """Fit the offset, and return its values on rows that it has not seen.
 
-        Whole tasks are held out, since new tasks are what the residuals stand for.
+        Whole tasks are held out, since new tasks are what the residuals stand for; of a single
+        task, rows.
         """
-        n_tasks = data.table.n_tasks
-        if n_tasks > 1:
-            codes = np.repeat(np.arange(n_tasks), data.sizes)
-            folds = GroupKFold(min(_FOLDS, n_tasks)).split(data.X, groups=codes)
-        else:
-            folds = KFold(min(_FOLDS, len(data.X)), shuffle=True, random_state=0).split(data.X)
+        fold = _folds(data)
         values = np.empty((len(data.X), n_problems))
-        for train, test in folds:
+        for number in range(fold.max() + 1):
+            train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             values[test] = self._offset_values(self._fit_offset(data, train), data.X[test])
         self.offset_ = self._fit_offset(data, np.arange(len(data.X)))
         return values
@@ -160,3 +154,28 @@ class BaseEmpiricalBayes(BaseMetaLearner):
             spread = state["covariance"][codes[rows]]
             variance[rows] = np.einsum("nq,npqr,nr->np", Z[rows], spread, Z[rows], optimize=True)
         return variance
+
+
+def _folds(data: TaskData) -> NDArray[np.int64]:
+    """Return the fold of each row.
+
+    It depends on content alone, so that a repeated or weighted row is where it would be once.
+    """
+    n_tasks = data.table.n_tasks
+    codes = np.repeat(np.arange(n_tasks), data.sizes)
+    keys = row_keys(data.X, data.y)
+    order = np.lexsort((keys, codes))
+    new = np.diff(keys[order], prepend=~keys[order[:1]]) != 0
+    new |= np.diff(codes[order], prepend=-1) != 0
+    if n_tasks > 1:
+        totals = np.zeros(n_tasks, dtype=np.uint64)
+        np.add.at(totals, codes[order[new]], row_keys(keys[order[new]]))
+        rank = np.argsort(np.argsort(totals, kind="stable"))
+        return rank[codes] % _FOLDS
+    fold = np.empty(len(keys), dtype=np.int64)
+    fold[order] = (np.cumsum(new) - 1) % _FOLDS
+    if fold.max() == 0:
+        raise ValueError(
+            "offset is fitted out of fold and needs at least 2 different rows, got n_samples=1."
+        )
+    return fold

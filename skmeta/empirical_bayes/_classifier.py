@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_scalar
 from skmeta.base import MetaClassifierMixin, State
 from skmeta.empirical_bayes._base import BaseEmpiricalBayes
 from skmeta.empirical_bayes._laplace import fit_logistic_prior, laplace_posterior
-from skmeta.tasks import EpisodeSampler, TaskData, TaskTable, local_classes
+from skmeta.tasks import EpisodeSampler, TaskData, TaskTable
 
 __all__ = ["EmpiricalBayesClassifier"]
 
@@ -154,7 +154,9 @@ class EmpiricalBayesClassifier(MetaClassifierMixin, BaseEmpiricalBayes):
             rows, y, table = _one_against_rest(local)
             problems = [(F[rows], y, np.zeros(len(y)), weight[rows])]
         else:
-            problems = [(F, y, o, weight) for y, o in zip(self._indicators(data.y), offset.T)]
+            problems = [
+                (F, y, o, weight) for y, o in zip(self._indicators(data.y), offset.T, strict=True)
+            ]
         for problem in problems:
             fits.append(
                 fit_logistic_prior(

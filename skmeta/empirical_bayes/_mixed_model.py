@@ -8,7 +8,6 @@ row of weight `a`, and `z` the first `q` entries of `f`. So a task's coefficient
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ __all__ = ["Moments", "Posterior", "Prior", "em_step", "fit_prior", "posterior",
 Array = NDArray[np.float64]
 
 _CELLS = 1 << 18  # padded rows worked on at once
+_LEAST_NOISE = 1e-100  # where nothing is left to explain: small, and its square no denormal
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,7 @@ def em_step(
         leftover = np.einsum("tqr,tqr->", moments.zz, spread.covariance)
         squares = squares - 2 * explained + fitted + leftover
     if learn_noise:
-        floor = 1e-12 * max(moments.yy, np.finfo(float).tiny) / moments.n
-        noise = max(float(squares) / moments.n, floor)
+        noise = max(float(squares) / moments.n, 1e-12 * moments.yy / moments.n, _LEAST_NOISE)
     shrinkage = prior.shrinkage
     if shrinkage > 0 and len(beta) > 1:
         size = beta[1:] @ beta[1:] + np.trace(covariance_of_mean[1:, 1:])
@@ -235,11 +234,9 @@ def starting_prior(moments: Moments, *, shrinkage: float, varying: bool) -> Prio
     penalty[0] = 0.0
     beta = pinvh(moments.ff + np.diag(penalty), rtol=1e-12) @ moments.fy
     squares = moments.yy - 2 * moments.fy @ beta + beta @ moments.ff @ beta
-    variance = max(float(squares) / moments.n, 1e-8 * moments.yy / moments.n, 1e-300)
+    variance = max(float(squares) / moments.n, 1e-8 * moments.yy / moments.n, _LEAST_NOISE)
     covariance = np.zeros((q, q))
     if varying:
         size = np.diag(moments.ff)[:q] / moments.n
         covariance = np.diag(0.5 * variance / q / np.maximum(size, np.finfo(float).tiny))
     return Prior(beta, covariance, 0.5 * variance if varying else variance, shrinkage)
-
-

@@ -334,9 +334,7 @@ def check_adapting_many_tasks_equals_one_at_a_time(estimator: Any) -> None:
     model = _fitted(estimator)
     new = _rows(estimator, seed=4)
     new = new.take(new.groups > 2)  # the others have one class, which not all learners take alone
-    together = _outputs(
-        model.adapt(new.X, new.y, groups=new.groups), new.X, new.groups
-    )
+    together = _outputs(model.adapt(new.X, new.y, groups=new.groups), new.X, new.groups)
     for task in np.unique(new.groups):
         there = new.groups == task
         alone = model.adapt(new.X[there], new.y[there])
@@ -543,9 +541,7 @@ def check_bad_input_raises_and_changes_nothing(estimator: Any) -> None:
 def check_missing_task_column_raises(estimator: Any) -> None:
     """A task column that X does not have is an error, and so is X without features."""
     rows = _rows(estimator)
-    _assert_raises(
-        ValueError, "column 7 of 3", _copy(estimator, task_column=7).fit, rows.X, rows.y
-    )
+    _assert_raises(ValueError, "column 7 of 3", _copy(estimator, task_column=7).fit, rows.X, rows.y)
     _assert_raises(
         ValueError, "a name in an array", _copy(estimator, task_column="t").fit, rows.X, rows.y
     )
@@ -575,9 +571,7 @@ def check_a_row_of_weight_zero_is_no_row(estimator: Any) -> None:
     weighted = _copy(estimator).fit(
         rows.X, rows.y, groups=rows.groups, sample_weight=kept.astype(float)
     )
-    fewer = _copy(estimator).fit(
-        *rows.take(kept), sample_weight=np.ones(kept.sum())
-    )
+    fewer = _copy(estimator).fit(*rows.take(kept), sample_weight=np.ones(kept.sum()))
     assert_array_equal(
         _outputs(weighted, *_queries(rows.take(kept))), _outputs(fewer, *_queries(rows.take(kept)))
     )

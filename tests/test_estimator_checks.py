@@ -1,0 +1,63 @@
+"""scikit-learn's own battery, for every public estimator and with no expected failure.
+
+It runs without task information, and with tasks in a column. The battery puts continuous numbers
+into that column, and as labels they would make each row a task; so the learners that are checked
+round them down first.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from _instances import INSTANCES
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+
+
+def _coarse(cls):
+    """Return a subclass that rounds task labels down."""
+
+    def _separate(self, X, groups):
+        features, labels = cls._separate(self, X, groups)
+        return features, np.floor(labels)
+
+    name = f"Coarse{cls.__name__}"
+    body = {"_separate": _separate, "__init__": cls.__init__, "__module__": __name__}
+    globals()[name] = type(name, (cls,), body)  # where pickle looks for it
+    return globals()[name]
+
+
+def _with_task_column(estimator):
+    parameters = clone(estimator).set_params(task_column=0).get_params(deep=False)
+    return _COARSE[type(estimator)](**parameters)
+
+
+_COARSE = {cls: _coarse(cls) for cls in {type(estimator) for estimator in INSTANCES}}
+_COLUMN = [_with_task_column(estimator) for estimator in INSTANCES]
+
+# The array API check needs SCIPY_ARRAY_API in the environment, and skips itself without.
+
+
+@parametrize_with_checks(INSTANCES)
+def test_passes_scikit_learns_checks_without_tasks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore::skmeta.UnseenTaskWarning")  # rows of new tasks
+@parametrize_with_checks(_COLUMN)
+def test_passes_scikit_learns_checks_with_a_task_column(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", INSTANCES + _COLUMN, ids=repr)
+def test_scikit_learn_runs_its_whole_battery(estimator):
+    count = Counter(check.func.__name__ for _, check in estimator_checks_generator(estimator))
+    assert count.total() >= 55
+    assert count["check_estimators_pickle"] == 2
+
+
+@pytest.mark.parametrize("estimator", _COLUMN, ids=repr)
+def test_the_battery_meets_several_tasks(estimator):
+    rows = np.random.default_rng(0).normal(size=(30, 4))
+    model = clone(estimator).fit(rows, rows[:, 1] > 0)
+    assert 3 <= len(model.tasks_) <= 8
