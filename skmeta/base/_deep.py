@@ -7,7 +7,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ _CHUNK_BYTES = 8 << 20  # of per-task weights at once: what a cache holds is als
 _LEAST_TASKS = 8
 
 
-class BaseDeepLearner(  # type: ignore[misc]
+class BaseDeepLearner(
     DeepParams, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMetaLearner
 ):
     """Base of learners whose body is a torch network, trained by skorch."""
@@ -117,8 +117,8 @@ class BaseDeepLearner(  # type: ignore[misc]
             Parameter names and values.
         """
         params: dict[str, Any] = super().get_params(deep=deep)
-        if deep:
-            params.update(self.net_params or {})
+        if deep and isinstance(self.net_params, dict):
+            params.update(self.net_params)
         return params
 
     def set_params(self, **params: Any) -> Self:
@@ -190,6 +190,8 @@ class BaseDeepLearner(  # type: ignore[misc]
         check_scalar(self.meta_batch_size, "meta_batch_size", Integral, min_val=1)
         check_scalar(self.max_iter, "max_iter", Integral, min_val=0)
         check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
+        if not (self.net_params is None or isinstance(self.net_params, dict)):
+            raise ValueError(f"net_params={self.net_params!r} must be a dict of skorch parameters.")
 
     def _make_net(self, data: TaskData) -> EpisodeNet:
         """Configure skorch."""
@@ -232,11 +234,10 @@ class BaseDeepLearner(  # type: ignore[misc]
 
     @property
     def _rule(self) -> InnerRule:
-        rule: InnerRule = self.net_.module_
-        return rule
+        return cast(InnerRule, self.net_.module_)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.net_.dtype)
+        return torch.tensor(array, dtype=self.net_.dtype, device=self.device)
 
     @property
     def _tasks_at_once(self) -> int:

@@ -25,7 +25,7 @@ State = dict[str, Any]
 _FEATURES: dict[str, Any] = {"dtype": (np.float64, np.float32), "order": "C"}
 
 
-class BaseMetaLearner(BaseEstimator, ABC):  # type: ignore[misc]
+class BaseMetaLearner(BaseEstimator, ABC):
     """Base of all meta-learners.
 
     A learner states three things: how it learns from all training tasks (`_fit_prior`), what
@@ -93,8 +93,7 @@ class BaseMetaLearner(BaseEstimator, ABC):  # type: ignore[misc]
             self._support, self._state = data, None
             self._fit_prior(data)
         except Exception:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__ = before
             raise
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Hashable
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 import torch
 
@@ -118,7 +118,7 @@ def meta_learner(cls: T) -> T:
     It only stores them, as scikit-learn wants. In the class's docstring, a line ``{shared}``
     becomes the documentation of the parameters declared here.
     """
-    made = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    made: Any = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
     doc = made.__doc__ or ""
     if "    {shared}\n" in doc:
         shared = [
@@ -129,7 +129,7 @@ def meta_learner(cls: T) -> T:
             if field.name in _DOCS and f"\n    {field.name} : " not in doc
         ]
         made.__doc__ = doc.replace("    {shared}", "\n".join(shared))
-    return made
+    return cast(T, made)
 
 
 @meta_learner

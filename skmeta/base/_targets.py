@@ -19,7 +19,7 @@ from skmeta.tasks import TaskData, local_classes
 __all__ = ["MetaClassifierMixin", "MetaRegressorMixin"]
 
 
-class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):  # type: ignore[misc]
+class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):
     """Targets of a regressor: one or several real outputs."""
 
     _single_output: bool
@@ -85,7 +85,7 @@ class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):  # type: ignore[misc]
         return outputs[:, 0] if self._single_output else outputs
 
 
-class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):  # type: ignore[misc]
+class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
     """Targets of a classifier: one label set for all tasks, or one for each."""
 
     __metadata_request__predict_proba = {"groups": True}

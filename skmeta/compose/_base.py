@@ -28,7 +28,7 @@ def transformer_has(method: str) -> Any:
     )
 
 
-class BaseTaskTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class BaseTaskTransformer(TransformerMixin, BaseEstimator):
     """Base of the meta-transformers, which apply a transformer beside the task column."""
 
     __metadata_request__fit: ClassVar = {"groups": True}

@@ -142,7 +142,7 @@ class EmpiricalBayesClassifier(MetaClassifierMixin, BaseEmpiricalBayes):
                 "offset needs classes that all tasks share; these have label sets of their own."
             )
         if self.n_way is not None:
-            data = self._drawn_tasks(data)
+            data = self._drawn_tasks(data, self.n_way)
         weight = np.ones(len(data.X)) if data.weight is None else data.weight
         F = self._fit_design(data, weight)
         offset = np.zeros((len(data.X), self._n_problems))
@@ -181,19 +181,17 @@ class EmpiricalBayesClassifier(MetaClassifierMixin, BaseEmpiricalBayes):
         classes = [1] if self._n_problems == 1 else range(len(self.classes_))
         return np.array([y == number for number in classes], dtype=np.float64)
 
-    def _drawn_tasks(self, data: TaskData) -> TaskData:
+    def _drawn_tasks(self, data: TaskData, n_way: int) -> TaskData:
         """Make tasks of `n_way` classes out of the classes of y."""
-        check_scalar(self.n_way, "n_way", Integral, min_val=2)
+        check_scalar(n_way, "n_way", Integral, min_val=2)
         check_scalar(self.n_shots, "n_shots", Integral, min_val=1)
-        if self.n_way > len(self.classes_):
-            raise ValueError(
-                f"n_way={self.n_way} is above the number of classes, {len(self.classes_)}."
-            )
+        if n_way > len(self.classes_):
+            raise ValueError(f"n_way={n_way} is above the number of classes, {len(self.classes_)}.")
         seed = check_random_state(self.random_state).randint(2**31)
         sampler = EpisodeSampler(
-            data, self.n_shots, 1, n_way=self.n_way, random=np.random.default_rng(seed)
+            data, self.n_shots, 1, n_way=n_way, random=np.random.default_rng(seed)
         )
-        n_draws = max(50, _VIEWS_PER_CLASS * len(self.classes_) // self.n_way)
+        n_draws = max(50, _VIEWS_PER_CLASS * len(self.classes_) // n_way)
         drawn = sampler.draw(n_draws)
         rows = drawn.support[drawn.support_mask]
         sizes = drawn.support_mask.sum(axis=1)

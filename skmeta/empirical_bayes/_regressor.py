@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,16 +120,6 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         if self.offset is not None:
             tags.target_tags.multi_output = get_tags(self.offset).target_tags.multi_output
         return tags
-
-    @overload  # type: ignore[override]
-    def predict(
-        self, X: Any, groups: Any = None, return_std: Literal[False] = False
-    ) -> NDArray[Any]: ...
-
-    @overload
-    def predict(
-        self, X: Any, groups: Any = None, *, return_std: Literal[True]
-    ) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
     def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
         """Predict each row by the posterior of its task.

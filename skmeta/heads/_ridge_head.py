@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from sklearn.utils.validation import check_scalar
 
@@ -23,7 +23,9 @@ class _RidgeHead(EpisodicParams, BaseDeepLearner):
     alpha: float = 0.1
     learn_alpha: bool = True
 
-    _scale = None
+    @property
+    def _scale(self) -> float | None:
+        return None
 
     @property
     def _shots(self) -> int | tuple[int, int]:  # type: ignore[override]
@@ -42,7 +44,7 @@ class _RidgeHead(EpisodicParams, BaseDeepLearner):
     @property
     def alpha_(self) -> float:
         """The learned penalty of each support row."""
-        return float(self._rule.log_alpha.exp())
+        return float(cast(RidgeSolve, self._rule).log_alpha.exp())
 
 
 @meta_learner
@@ -150,4 +152,6 @@ class RidgeHeadClassifier(DeepClassifierMixin, _RidgeHead):
     (3, 2)
     """
 
-    _scale = _LOGIT_SCALE
+    @property
+    def _scale(self) -> float | None:
+        return _LOGIT_SCALE

@@ -88,7 +88,7 @@ class GradientSteps(InnerRule):
         """Return what enters the last linear layer, at the meta-parameters."""
         last = [m for m in self.network.modules() if isinstance(m, nn.Linear)]
         if not last:
-            return self.network(X)  # type: ignore[no-any-return]
+            return self.network(X)
         seen: list[Tensor] = []
         hook = last[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
@@ -118,7 +118,9 @@ class GradientSteps(InnerRule):
 def _loop(function: Callable[..., Any], stacked: tuple[Any, ...]) -> Any:
     """Do what vmap does, one task after another."""
     n_tasks = len(stacked[-1])
-    results = [function(*(_pick(argument, task) for argument in stacked)) for task in range(n_tasks)]
+    results = [
+        function(*(_pick(argument, task) for argument in stacked)) for task in range(n_tasks)
+    ]
     if isinstance(results[0], dict):
         return {name: torch.stack([r[name] for r in results]) for name in results[0]}
     return torch.stack(results)

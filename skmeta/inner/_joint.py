@@ -58,8 +58,8 @@ class JointHeads(nn.Module):
 
     def forward(self, episode: Episode) -> Tensor:
         """Predict the query rows by the heads of their tasks."""
-        features = self.represent(episode.query_X.flatten(0, 1))
-        features = features.unflatten(0, episode.query_X.shape[:2])
+        n_tasks, n_rows, _ = episode.query_X.shape
+        features = self.represent(episode.query_X.flatten(0, 1)).view(n_tasks, n_rows, -1)
         if self.by_class:
             assert episode.classes is not None
             return features @ self.heads[episode.classes].mT

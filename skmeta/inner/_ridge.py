@@ -57,7 +57,7 @@ class RidgeSolve(InnerRule):
 
     def represent(self, X: Tensor) -> Tensor:
         """Return the features of the body."""
-        return self.body(X)  # type: ignore[no-any-return]
+        return self.body(X)
 
     @property
     def bytes_per_task(self) -> int:
@@ -65,7 +65,7 @@ class RidgeSolve(InnerRule):
         return (self.width + 1) * self.log_alpha.element_size()
 
     def _features(self, X: Tensor) -> Tensor:
-        features = self.body(X.flatten(0, 1)).unflatten(0, X.shape[:2])
+        features = self.body(X.flatten(0, 1)).view(*X.shape[:2], -1)
         return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
 
 

@@ -19,7 +19,7 @@ __all__ = ["EpisodicKFold", "EpisodicShuffleSplit"]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-class _EpisodicSplit(BaseCrossValidator):  # type: ignore[misc]
+class _EpisodicSplit(BaseCrossValidator):
     """Base of the episodic splitters: of each held-out task, the support goes into train."""
 
     __metadata_request__split: ClassVar = {"groups": True}

@@ -16,7 +16,7 @@ from skmeta.model_selection._rows import task_codes
 __all__ = ["TaskKFold"]
 
 
-class TaskKFold(BaseCrossValidator):  # type: ignore[misc]
+class TaskKFold(BaseCrossValidator):
     """K-fold over tasks: no row of a held-out task is in train.
 
     It measures how well tasks are predicted of which nothing is known. It is scikit-learn's

@@ -110,9 +110,7 @@ class BayesHead:
                     )
         return variance
 
-    def _chunks(
-        self, table: TaskTable, width: int
-    ) -> Iterator[tuple[slice, slice, TaskTable]]:
+    def _chunks(self, table: TaskTable, width: int) -> Iterator[tuple[slice, slice, TaskTable]]:
         """Yield runs of tasks, their rows, and the table of these rows."""
         step = max(1, _ENTRIES // width**2)
         for start in range(0, table.n_tasks, step):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,7 +184,8 @@ class MultiHeadRegressor(DeepRegressorMixin, _MultiHead):
             F = self._represent(data.X).astype(np.float64)
             self._pooled_head = clone(self.head).fit(F, self._shape(self._encode(data)))
             return
-        heads = self.net_.module_.heads.detach().cpu().numpy().astype(np.float64)
+        joint = cast(JointHeads, self.net_.module_)
+        heads = joint.heads.detach().cpu().numpy().astype(np.float64)
         n_tasks = data.table.n_tasks
         chosen = np.unique(np.linspace(0, n_tasks - 1, _PRIOR_TASKS).astype(np.int64))
         some = data.take(chosen)

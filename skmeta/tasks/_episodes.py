@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from skmeta.tasks._data import TaskData
 
-__all__ = ["Episodes", "EpisodeSampler", "draw_subsets", "shots_range"]
+__all__ = ["EpisodeSampler", "Episodes", "draw_subsets", "shots_range"]
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -49,6 +50,10 @@ class Episodes:
     query_slots: Indices | None = None
     n_ways: Indices | None = None
     classes: Indices | None = None
+
+    def __getitem__(self, episodes: slice) -> Episodes:
+        parts: Any = {name: a if a is None else a[episodes] for name, a in vars(self).items()}
+        return Episodes(**parts)
 
 
 class EpisodeSampler:
@@ -119,7 +124,7 @@ class EpisodeSampler:
         if len(self.eligible) == 0:
             raise ValueError(
                 f"No task is large enough to train on: n_shots={self.low} needs tasks of at least "
-                f"{self.low + 1} rows, and the largest has {self.sizes.max(initial=0)}."
+                f"{self.low + 1} rows, and the largest has {self.sizes.max(initial=0)} sample(s)."
             )
 
     def _index_classes(self, data: TaskData) -> None:
@@ -133,9 +138,7 @@ class EpisodeSampler:
         self.cell_class = cells % n_classes
         if self.n_way is not None:
             trainable = sizes > self.low
-            cells_left, first, sizes, owner = (
-                a[trainable] for a in (cells, first, sizes, owner)
-            )
+            cells_left, first, sizes, owner = (a[trainable] for a in (cells, first, sizes, owner))
             self.cell_class = cells_left % n_classes
         self.starts, self.sizes = first, sizes
         self.first_cell = np.searchsorted(owner, np.arange(data.table.n_tasks))
@@ -171,12 +174,8 @@ class EpisodeSampler:
         n_batches = max(1, _BLOCK // n_tasks)
         while True:
             block = self.draw(n_batches * n_tasks, per_batch=n_tasks)
-            arrays = vars(block)
             for start in range(0, n_batches * n_tasks, n_tasks):
-                rows = slice(start, start + n_tasks)
-                yield Episodes(
-                    **{name: None if a is None else a[rows] for name, a in arrays.items()}
-                )
+                yield block[start : start + n_tasks]
 
     def draw(self, n_episodes: int, per_batch: int | None = None) -> Episodes:
         """Draw episodes.
@@ -242,28 +241,30 @@ class EpisodeSampler:
             chosen = draw_subsets(self.random, n_cells, np.full(len(tasks), width))
             there = np.ones(chosen.shape, dtype=bool)
         cells = self.first_cell[tasks][:, None] + chosen
-        parts = self._split(cells.ravel(), np.repeat(shots, width))
-        support, support_mask, query, query_mask = (
-            a.reshape(len(tasks), width, -1) for a in parts
+        shape = (len(tasks), width, -1)
+        support, support_mask, query, query_mask = self._split(
+            cells.ravel(), np.repeat(shots, width)
         )
-        support_mask, query_mask = support_mask & there[..., None], query_mask & there[..., None]
-        flat = [
-            a.reshape(len(tasks), -1)
-            for a in (self.rows[support], support_mask, self.rows[query], query_mask)
-        ]
+        support = self.rows[support].reshape(len(tasks), -1)
+        query = self.rows[query].reshape(len(tasks), -1)
+        support_mask = (support_mask.reshape(shape) & there[..., None]).reshape(support.shape)
+        query_mask = (query_mask.reshape(shape) & there[..., None]).reshape(query.shape)
         if self.n_way is not None:
             slots = np.arange(width)
             return Episodes(
                 tasks,
-                *flat,
-                np.tile(np.repeat(slots, support.shape[2]), (len(tasks), 1)),
-                np.tile(np.repeat(slots, query.shape[2]), (len(tasks), 1)),
+                support,
+                support_mask,
+                query,
+                query_mask,
+                np.tile(np.repeat(slots, support.shape[1] // width), (len(tasks), 1)),
+                np.tile(np.repeat(slots, query.shape[1] // width), (len(tasks), 1)),
                 np.full(len(tasks), width),
                 self.cell_class[cells],
             )
         if self.n_ways is not None:
-            return self._number_classes(tasks, *flat)
-        return Episodes(tasks, *flat)
+            return self._number_classes(tasks, support, support_mask, query, query_mask)
+        return Episodes(tasks, support, support_mask, query, query_mask)
 
     def _split(self, pools: Indices, shots: Indices) -> tuple[Indices, Mask, Indices, Mask]:
         """Draw a support and a query from each pool of rows, a task or one of its classes."""
@@ -354,13 +355,13 @@ def shots_range(n_shots: int | tuple[int, int]) -> tuple[int, int]:
     >>> shots_range(5), shots_range((1, 10))
     ((5, 5), (1, 10))
     """
-    pair = (n_shots, n_shots) if isinstance(n_shots, Integral) else n_shots
+    pair: Any = (n_shots, n_shots) if isinstance(n_shots, Integral) else n_shots
     try:
-        low, high = pair
+        low, high = (operator.index(end) for end in pair)
     except (TypeError, ValueError):
         low, high = -1, -1
-    if not (isinstance(low, Integral) and isinstance(high, Integral) and 0 <= low <= high):
+    if not 0 <= low <= high:
         raise ValueError(
             f"n_shots={n_shots!r} must be a number of rows, or a range (low, high) of it."
         )
-    return int(low), max(int(high), 1)
+    return low, max(high, 1)

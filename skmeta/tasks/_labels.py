@@ -110,15 +110,12 @@ def as_labels(values: Any) -> NDArray[Any]:
     series = nw.from_native(values, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):
         values = series.to_numpy()
+    shape = getattr(values, "shape", (None,))
+    if len(shape) != 1:
+        raise ValueError(f"Task labels must be one-dimensional, got shape {shape}.")
     if not isinstance(values, np.ndarray):
         values = list(values)
-        kinds = {type(value) for value in values}
-        if len(kinds) == 1 and issubclass(kinds.pop(), int | float | np.number):
-            values = np.asarray(values)
-        else:
-            values = np.fromiter(values, dtype=object, count=len(values))
-    if values.ndim != 1:
-        raise ValueError(f"Task labels must be one-dimensional, got shape {values.shape}.")
+        values = np.fromiter(values, dtype=object, count=len(values))
     if values.dtype.kind in "SUT":
         return values.astype(object)
     if values.dtype.kind == "c":
@@ -127,14 +124,19 @@ def as_labels(values: Any) -> NDArray[Any]:
         return _numeric_where_possible(values)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("Task labels contain NaN or infinity; every row needs a task.")
+    if values.dtype.kind in "mM" and np.isnat(values).any():
+        raise ValueError("Task labels contain NaT; every row needs a task.")
     return values
 
 
 def _numeric_where_possible(values: NDArray[Any]) -> NDArray[Any]:
     """Check labels held as objects; numbers among numbers become a numeric array."""
     kinds: set[type] = set(map(type, values))
-    if kinds and all(issubclass(kind, int | float | np.number) for kind in kinds):
-        return as_labels(values.astype(np.float64 if _any_float(kinds) else np.int64))
+    if kinds and all(issubclass(kind, int | float | np.integer | np.floating) for kind in kinds):
+        try:
+            return as_labels(values.astype(np.float64 if _any_float(kinds) else np.int64))
+        except OverflowError:  # hashes and UUIDs are larger than any machine number
+            return values
     for kind in kinds:
         if kind.__hash__ is None:
             raise TypeError(

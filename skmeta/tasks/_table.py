@@ -46,9 +46,7 @@ class TaskTable:
     offsets: NDArray[np.int64]
 
     @classmethod
-    def from_labels(
-        cls, labels: NDArray[Any], keys: NDArray[np.uint64] | None = None
-    ) -> TaskTable:
+    def from_labels(cls, labels: NDArray[Any], keys: NDArray[np.uint64] | None = None) -> TaskTable:
         """Sort rows by task.
 
         Parameters
@@ -115,7 +113,9 @@ class TaskTable:
         candidate = sorter[np.minimum(place, self.n_tasks - 1)]
         return np.where(self.labels[candidate] == labels, candidate, -1)
 
-    def padded(self, tasks: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def padded(
+        self, tasks: NDArray[np.integer[Any]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Lay the rows of some tasks out as a rectangle.
 
         Parameters

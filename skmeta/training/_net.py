@@ -16,7 +16,7 @@ from skmeta.training._stream import EpisodeStream
 __all__ = ["EpisodeNet"]
 
 
-class EpisodeNet(NeuralNet):  # type: ignore[misc]
+class EpisodeNet(NeuralNet):
     """A skorch net whose batches are meta-batches and whose module is a body in an inner rule.
 
     Everything else is skorch's: optimiser, callbacks, history, checkpoints, device.
@@ -70,7 +70,12 @@ class EpisodeNet(NeuralNet):  # type: ignore[misc]
         return {"loss": loss, "y_pred": predicted}
 
     def run_single_epoch(
-        self, iterator: EpisodeStream | None, training: bool, prefix: str, step_fn: Any, **kwargs: Any
+        self,
+        iterator: EpisodeStream | None,
+        training: bool,
+        prefix: str,
+        step_fn: Any,
+        **kwargs: Any,
     ) -> None:
         """Run the meta-updates of an epoch, and record their mean loss.
 

@@ -105,7 +105,7 @@ def meta_learner_checks(estimator: Any) -> Iterator[Check]:
 class _Rows(NamedTuple):
     X: NDArray[Any]
     y: NDArray[Any]
-    groups: NDArray[Any]
+    groups: Any
 
     def take(self, rows: Any) -> _Rows:
         return _Rows(self.X[rows], self.y[rows], self.groups[rows])
@@ -322,8 +322,7 @@ def check_adapting_to_a_task_of_fit_changes_nothing(estimator: Any) -> None:
     model = _fitted(estimator, rows)
     adapted = model.adapt(rows.X, rows.y, groups=rows.groups)
     expected = _outputs(model, rows.X, rows.groups)
-    if np.array_equal(getattr(adapted, "classes_", None), getattr(model, "classes_", None)):
-        _assert_close(_outputs(adapted, rows.X, rows.groups), expected)
+    _assert_close(_outputs(adapted, rows.X, rows.groups), expected)
     one = rows.take(rows.groups == 8)
     alone = model.adapt(one.X, one.y)
     _assert_close(_outputs(alone, one.X), expected[rows.groups == 8])
