@@ -277,10 +277,11 @@ class EpisodeSampler:
             n_query = np.minimum(n_query, self.n_queries)
         drawn = draw_subsets(self.random, sizes, n_support + n_query)
         width = max(int(n_query.max(initial=0)), 1)
-        support_mask = np.arange(self.high) < n_support[:, None]
+        at = np.arange(max(self.high, 1))
+        support_mask = at < n_support[:, None]
         query_mask = np.arange(width) < n_query[:, None]
         last = drawn.shape[1] - 1
-        support_at = np.minimum(np.arange(self.high), last)
+        support_at = np.minimum(at, last)
         query_at = np.minimum(n_support[:, None] + np.arange(width), last)
         start = self.starts[pools][:, None]
         support = start + np.where(support_mask, drawn[:, support_at], 0)
@@ -364,4 +365,4 @@ def shots_range(n_shots: int | tuple[int, int]) -> tuple[int, int]:
         raise ValueError(
             f"n_shots={n_shots!r} must be a number of rows, or a range (low, high) of it."
         )
-    return low, max(high, 1)
+    return low, high
