@@ -55,13 +55,7 @@ class MLP(nn.Sequential):
         layers: list[nn.Module] = []
         width = n_features_in
         for size in hidden_layer_sizes:
-            linear = nn.Linear(width, size)
-            # He or Glorot initialisation; biases keep torch's, which spread the kinks of ReLUs.
-            if activation == "tanh":
-                nn.init.xavier_uniform_(linear.weight)
-            else:
-                nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")
-            layers += [linear, _ACTIVATIONS[activation]()]
+            layers += [nn.Linear(width, size), _ACTIVATIONS[activation]()]
             width = size
         if n_outputs is not None:
             layers.append(nn.Linear(width, n_outputs))
