@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -113,6 +114,7 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
             shared: NDArray[Any] = softmax(scores, axis=1)
             return shared
         ways = state["ways"][codes]
+        scores = scores[:, : ways.shape[1]]  # the others are classes that no task here has
         there = ways >= 0
         known = there.any(axis=1)
         proba = np.zeros((len(scores), len(self.classes_)), dtype=scores.dtype)
@@ -186,10 +188,14 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
         return {}
 
     def _read_targets(self, y: NDArray[Any], reset: bool) -> NDArray[Any]:
-        check_classification_targets(y)
+        with warnings.catch_warnings():
+            if not reset or self.label_sets == "own":
+                # A few rows of many classes are no regression problem here.
+                warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            check_classification_targets(y)
         classes = np.unique(y)
         if reset and len(classes) < 2:
-            raise ValueError(f"y has 1 class, {classes[0]!r}; a classifier needs at least 2.")
+            raise ValueError(f"y has 1 class, {classes.tolist()}; a classifier needs at least 2.")
         if reset:
             if self.label_sets not in ("auto", "shared", "own"):
                 raise ValueError(
@@ -199,7 +205,7 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
         elif self._own_labels:
             if len(classes) < 2:
                 raise ValueError(
-                    f"The support rows have one class, {classes[0]!r}; "
+                    f"The support rows have one class, {classes.tolist()}; "
                     "a task with labels of its own needs at least two."
                 )
             self.classes_ = classes
@@ -246,6 +252,8 @@ def _have_own_labels(data: TaskData, n_classes: int) -> bool:
     several = n_ways > 1
     if several.sum() < 2:
         return False
+    if n_ways.sum() == n_classes:  # no class is found in two tasks
+        return True
     share = np.bincount(data.y, minlength=n_classes) / len(data.y)
     sizes, count = np.unique(data.sizes[several], return_counts=True)
     expected = n_classes - np.array([((1 - share) ** size).sum() for size in sizes])

@@ -78,7 +78,7 @@ class TaskData:
 
 
 def local_classes(data: TaskData, n_classes: int) -> tuple[TaskData, NDArray[np.int64]]:
-    """Number the classes of each task from 0.
+    """Number the classes of each task, starting at 0.
 
     Parameters
     ----------
@@ -102,4 +102,6 @@ def local_classes(data: TaskData, n_classes: int) -> tuple[TaskData, NDArray[np.
     ways = np.full((n_tasks, max(int(n_ways.max(initial=0)), 1)), -1)
     owner = cells // n_classes
     ways[owner, np.arange(len(cells)) - first[owner]] = cells % n_classes
-    return replace(data, y=cell - first[task], n_ways=n_ways), ways
+    y = np.zeros(len(data.y), dtype=np.int64)
+    y[: len(task)] = cell - first[task]  # without any rows there is one to pad with
+    return replace(data, y=y, n_ways=n_ways), ways

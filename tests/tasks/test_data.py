@@ -76,4 +76,5 @@ def test_local_classes_of_a_task_without_rows():
     assert_array_equal(ways, [[-1, -1], [1, 4]])
     empty, none = local_classes(data.take(np.array([-1])), 5)
     assert_array_equal(none, [[-1]])
+    assert len(empty.y) == len(empty.X)  # a row to pad with
     assert_array_equal(empty.n_ways, [0])
