@@ -138,8 +138,8 @@ class MAMLRegressor(DeepRegressorMixin, _MAML):
     Losses are means over rows, then over tasks. All tasks of a meta-batch are adapted at once
     (`torch.func.vmap`). torch's second derivative of some fused layers is wrong under vmap, so the
     meta-gradient of a given module is compared once with a plain loop over tasks; where they
-    differ, `fit` warns and uses the loop. More steps in use than in training fit a task better while
-    `inner_lr` is small, and diverge when it is not; `n_adapt_steps` may be set after `fit`.
+    differ, `fit` warns and uses the loop. More steps in use than in training fit a task better
+    while `inner_lr` is small, and diverge when it is not; `n_adapt_steps` may be set after `fit`.
 
     References
     ----------

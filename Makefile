@@ -1,0 +1,40 @@
+# Each target makes its own virtual environment on a fresh machine, so that nothing is set up by hand.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One thread each: the tests run side by side, and threads that wait for a core are very slow.
+TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=agg PYTHONWARNINGS=
+
+.PHONY: demo test lint types unit doctest examples
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/quickstart.py
+
+test: lint types unit doctest examples
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(TEST_ENV) $(BIN)/python -m pytest -n auto
+
+doctest: $(VENV)/.dev
+	$(TEST_ENV) $(BIN)/python -m pytest --doctest-modules skmeta
+
+examples: $(VENV)/.dev
+	set -e; for example in examples/*.py; do echo $$example; \
+		$(TEST_ENV) $(BIN)/python -W error $$example; done
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[plot]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
