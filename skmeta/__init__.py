@@ -3,16 +3,28 @@
 from skmeta._version import __version__
 from skmeta.base import adapt
 from skmeta.compose import PerTask, Shared
-from skmeta.datasets import *  # noqa: F403
+from skmeta.datasets import (
+    bayes_linear_mse,
+    bayes_linear_predict,
+    list_collections,
+    load_collection,
+    load_gapminder,
+    make_classification_tasks,
+    make_linear_tasks,
+    make_sinusoid_tasks,
+)
 from skmeta.empirical_bayes import EmpiricalBayesClassifier, EmpiricalBayesRegressor
 from skmeta.exceptions import UnseenTaskWarning
 from skmeta.gradient import MAMLClassifier, MAMLRegressor
 from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
+from skmeta.modules import MLP
 from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
+from skmeta.utils.estimator_checks import check_meta_learner
 
 __all__ = [
+    "MLP",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",
     "EpisodicKFold",
@@ -29,5 +41,14 @@ __all__ = [
     "UnseenTaskWarning",
     "__version__",
     "adapt",
+    "bayes_linear_mse",
+    "bayes_linear_predict",
+    "check_meta_learner",
+    "list_collections",
+    "load_collection",
+    "load_gapminder",
+    "make_classification_tasks",
+    "make_linear_tasks",
+    "make_sinusoid_tasks",
     "task_scorer",
 ]

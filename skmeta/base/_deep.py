@@ -33,6 +33,7 @@ _EPOCHS = 100  # of a fit: how often callbacks see it and a history row is writt
 _CELLS = 1 << 15  # padded rows adapted or predicted at once
 _CHUNK_BYTES = 8 << 20  # of per-task weights at once: what a cache holds is also the fastest
 _LEAST_TASKS = 8
+_STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
 
 
 class BaseDeepLearner(
@@ -242,6 +243,10 @@ class BaseDeepLearner(
     @property
     def _tasks_at_once(self) -> int:
         return max(_LEAST_TASKS, _CHUNK_BYTES // max(self._rule.bytes_per_task, 1))
+
+    @property
+    def _tasks_per_pass(self) -> int:
+        return max(1, _STATE_BYTES // max(self._rule.bytes_per_task, 1))
 
     def _adapt_tasks(self, data: TaskData) -> State:
         X, y = self._tensor(data.X), self._tensor(self._encode(data))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,9 @@ State = dict[str, Any]
 
 # One memory layout, so that an array and a data frame give the same bits.
 _FEATURES: dict[str, Any] = {"dtype": (np.float64, np.float32), "order": "C"}
+
+RowsPredictor = Callable[[State, NDArray[Any], NDArray[np.int64]], NDArray[Any]]
+"""(state of tasks, rows, the task of each row) -> what is predicted of each row."""
 
 
 class BaseMetaLearner(BaseEstimator, ABC):
@@ -122,9 +125,11 @@ class BaseMetaLearner(BaseEstimator, ABC):
         adapted = copy.copy(self)
         data = adapted._read(X, y, groups, sample_weight, reset=False)
         adapted._support = data
-        # The last task of the state has no rows: it is the prior, and code -1 finds it.
-        tasks = np.append(np.arange(data.table.n_tasks), -1)
-        adapted._state = adapted._adapt_support(data.take(tasks))
+        adapted._state = None
+        if data.table.n_tasks < adapted._tasks_per_pass:
+            # The last task of the state has no rows: it is the prior, and code -1 finds it.
+            tasks = np.append(np.arange(data.table.n_tasks), -1)
+            adapted._state = adapted._adapt_support(data.take(tasks))
         return adapted
 
     @property
@@ -137,14 +142,27 @@ class BaseMetaLearner(BaseEstimator, ABC):
         """Adapt tasks whose targets are encoded for the whole estimator."""
         return self._adapt_tasks(data)
 
-    def _outputs(self, X: Any, groups: Any) -> tuple[NDArray[Any], State, NDArray[np.int64]]:
-        """Return the raw predictions of rows, with the tasks' state and each row's place in it."""
+    @property
+    def _tasks_per_pass(self) -> int:
+        """How many tasks' states may be held at once."""
+        return 1 << 17
+
+    def _by_passes(self, X: Any, groups: Any, predict: RowsPredictor) -> NDArray[Any]:
+        """Predict rows by the state of their tasks, adapting no more tasks at once than fit."""
         features, codes = self._read_queries(X, groups)
-        state = self._state
-        if state is None:
-            needed, codes = np.unique(codes, return_inverse=True)
-            state = self._adapt_support(self._support.take(needed))
-        return self._predict_rows(state, features, codes), state, codes
+        if self._state is not None:
+            return predict(self._state, features, codes)
+        needed, local = np.unique(codes, return_inverse=True)
+        step, outputs = self._tasks_per_pass, None
+        for start in range(0, len(needed), step):
+            rows = np.flatnonzero((local >= start) & (local < start + step))
+            state = self._adapt_support(self._support.take(needed[start : start + step]))
+            part = predict(state, features[rows], local[rows] - start)
+            if outputs is None:
+                outputs = np.empty((len(features), *part.shape[1:]), dtype=part.dtype)
+            outputs[rows] = part
+        assert outputs is not None
+        return outputs
 
     def _separate(self, X: Any, groups: Any) -> tuple[Any, NDArray[Any] | None]:
         return separate_tasks(X, groups, self.task_column)
@@ -195,7 +213,7 @@ class BaseMetaLearner(BaseEstimator, ABC):
             warnings.warn(
                 f"{said}; predicted from the prior. Adapt to them for a better prediction.",
                 UnseenTaskWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return features, codes
 

@@ -45,8 +45,7 @@ class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the float type of X.
         """
-        outputs, _, _ = self._outputs(X, groups)
-        return self._shape(outputs)
+        return self._shape(self._by_passes(X, groups, self._predict_rows))
 
     def score(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> float:
         """Return R2 of the predictions over all rows.
@@ -109,7 +108,12 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
         proba : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; 0 for a class that the row's task does not have.
         """
-        scores, state, codes = self._outputs(X, groups)
+        return self._by_passes(X, groups, self._probabilities)
+
+    def _probabilities(
+        self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        scores = self._predict_rows(state, X, codes)
         if not self._own_labels:
             shared: NDArray[Any] = softmax(scores, axis=1)
             return shared

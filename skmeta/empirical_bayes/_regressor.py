@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -140,12 +141,17 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         std : ndarray of the same shape
             Standard deviations of new observations, noise included; only with `return_std`.
         """
-        outputs, state, codes = self._outputs(X, groups)
         if not return_std:
-            return self._shape(outputs)
-        variance = self._effect_variance(state, self._read_features(X, groups)[0], codes)
-        std = np.sqrt(variance + self.noise_variance_).astype(outputs.dtype)
-        return self._shape(outputs), self._shape(std)
+            return super().predict(X, groups)
+        both = self._by_passes(X, groups, self._mean_and_std)
+        return self._shape(both[:, 0]), self._shape(both[:, 1])
+
+    def _mean_and_std(
+        self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        mean = self._predict_rows(state, X, codes)
+        std = np.sqrt(self._effect_variance(state, X, codes) + self.noise_variance_)
+        return np.stack([mean, std.astype(mean.dtype)], axis=1)
 
     def _fit_prior(self, data: TaskData) -> None:
         weight = np.ones(len(data.X)) if data.weight is None else data.weight
@@ -154,13 +160,13 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         if self.offset is not None:
             residual = residual - self._out_of_fold(data, data.y.shape[1])
         varying = data.table.n_tasks > 1
-        n_rows = int((weight > 0).sum())
-        plenty = _ROWS_PER_COEFFICIENT * self.design_.n_directions <= n_rows
-        shrinkage = 0.0 if plenty and self.design_.n_directions <= 1 + self.n_components else 1.0
+        plenty = _ROWS_PER_COEFFICIENT * self.design_.n_directions <= weight.sum()
+        shrink = not plenty or self.design_.n_directions > 1 + self.n_components
         self.priors_, self.log_likelihood_ = [], []
         for y in residual.T:
-            moments = Moments.of(F, y, weight, data.table, self.design_.n_varying)
-            start = starting_prior(moments, shrinkage=shrinkage, varying=varying)
+            center = np.average(y, weights=weight)  # large targets would lose their digits
+            moments = Moments.of(F, y - center, weight, data.table, self.design_.n_varying)
+            start = starting_prior(moments, shrink=shrink, varying=varying)
             prior, history = fit_prior(
                 moments,
                 start,
@@ -168,7 +174,8 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
                 max_iter=self.max_iter,
                 tol=self.tol,
             )
-            self.priors_.append(prior)
+            mean = prior.mean + center * (np.arange(len(prior.mean)) == 0)
+            self.priors_.append(replace(prior, mean=mean))
             self.log_likelihood_.append(history)
         self.n_iter_ = max(map(len, self.log_likelihood_))
         self.noise_variance_ = np.array([prior.noise for prior in self.priors_])

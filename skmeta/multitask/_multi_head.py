@@ -34,6 +34,10 @@ class _MultiHead(BaseDeepLearner):
     _unit_norm = False
     _pooled_head = None
 
+    @property
+    def _tasks_per_pass(self) -> int:
+        return 1 << 17
+
     def _wrapper(self, data: TaskData) -> Any:
         by_class = self._class_way is not None
         return partial(
