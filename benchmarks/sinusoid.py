@@ -5,7 +5,7 @@
 mean squared error on a grid of 100 points. The network is an MLP 1-40-40-1 with ReLU.
 
     python benchmarks/sinusoid.py                          # everything, about half an hour
-    python benchmarks/sinusoid.py --learner multi --seeds 3
+    python benchmarks/sinusoid.py --learner multi --seeds 0 1 2
     python benchmarks/sinusoid.py --free-frequency --learner multi
 """
 
@@ -85,8 +85,8 @@ def learners(free: bool, seed: int, scale: float) -> Iterator[tuple[str, Any, in
     )
 
 
-def test_tasks(free: bool) -> tuple[Any, np.ndarray]:
-    tasks = skmeta.make_sinusoid_tasks(N_TEST, 20, free_frequency=free, random_state=0)
+def test_tasks(free: bool, seed: int) -> tuple[Any, np.ndarray]:
+    tasks = skmeta.make_sinusoid_tasks(N_TEST, 20, free_frequency=free, random_state=seed)
     angle = np.multiply.outer(np.broadcast_to(tasks.frequency, N_TEST), GRID)
     return tasks, tasks.amplitude[:, None] * np.sin(angle - tasks.phase[:, None])
 
@@ -111,16 +111,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--free-frequency", action="store_true")
     parser.add_argument("--learner", action="append", help="names that start so; all by default")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="of training, and of the test tasks"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the meta-updates")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    tasks, truth = test_tasks(arguments.free_frequency)
     rows = []
     print(f"{'learner':<14}{'seed':>5}{'steps':>6}{'K':>4}  mean MSE (95 %)      median   fit s")
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
+        tasks, truth = test_tasks(arguments.free_frequency, seed)
         for name, model, n_tasks, steps in learners(
             arguments.free_frequency, seed, arguments.scale
         ):
