@@ -36,9 +36,9 @@ class Design:
     def of(cls, X: Array, weight: Array, effects: str, n_components: int) -> Design:
         """Choose directions for `effects`.
 
-        Principal directions are used where all features vary together ("full"), where there are
-        more features than `n_components`, or more than rows; collinear ones drop out. Otherwise
-        each feature is its own direction.
+        Principal directions are used where all features vary together ("full") and where there
+        are more features than `n_components`; collinear ones drop out. Otherwise each feature is
+        its own direction.
         """
         total = weight.sum()
         center = weight @ X / total
@@ -48,7 +48,7 @@ class Design:
         scale[scale <= 1e-10 * magnitude] = 0.0
         design = cls(center, scale, np.eye(X.shape[1]), 0)
         n_useful = int((scale > 0).sum())
-        if effects == "full" or n_useful > min(n_components, int((weight > 0).sum()) - 1):
+        if effects == "full" or n_useful > n_components:
             basis = _principal_directions(design.standardise(X), weight)
         else:
             basis = np.eye(X.shape[1])[:, scale > 0]

@@ -17,7 +17,6 @@ from skmeta.empirical_bayes._mixed_model import (
     Prior,
     em_step,
     posterior,
-    starting_prior,
 )
 from skmeta.tasks import TaskTable
 
@@ -75,21 +74,18 @@ def fit_logistic_prior(
     """
     codes = np.repeat(np.arange(table.n_tasks), table.sizes)
     logit = np.zeros(len(y))
-    prior: Prior | None = None
+    varying = float(table.n_tasks > 1)
+    prior = Prior(np.zeros(F.shape[1]), varying * np.eye(q) / max(q, 1), 1.0, 1.0)
     for n_iter in range(1, max_iter + 1):  # noqa: B007
         mean = expit(offset + logit)
         curvature = np.maximum(mean * (1 - mean), _LEAST_WEIGHT)
         moments = Moments.of(F, logit + (y - mean) / curvature, weight * curvature, table, q)
-        if prior is None:
-            start = starting_prior(moments, shrinkage=1.0, varying=table.n_tasks > 1)
-            prior = Prior(start.mean, np.eye(q) / max(q, 1) * (table.n_tasks > 1), 1.0, 1.0)
         prior, _, effects = em_step(moments, prior, diagonal=diagonal, learn_noise=False)
         if prior.shrinkage < _LEAST_SHRINKAGE:
             prior = Prior(prior.mean, prior.covariance, 1.0, _LEAST_SHRINKAGE)
         before, logit = logit, F @ prior.mean + np.einsum("nq,nq->n", F[:, :q], effects[codes])
         if np.sqrt(np.average((logit - before) ** 2, weights=weight)) < tol:
             break
-    assert prior is not None
     return prior, n_iter
 
 

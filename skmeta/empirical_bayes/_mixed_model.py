@@ -20,6 +20,7 @@ __all__ = ["Moments", "Posterior", "Prior", "em_step", "fit_prior", "posterior",
 Array = NDArray[np.float64]
 
 _CELLS = 1 << 18  # padded rows worked on at once
+_LEAST_SHARE = 1e-6  # of the variance that is noise: with less, rounding would rule EM
 _LEAST_NOISE = 1e-100  # where nothing is left to explain: small, and its square no denormal
 
 
@@ -75,6 +76,16 @@ class Moments:
                 zy[tasks] = (az @ y[rows][..., None])[..., 0]
         af = F * weight[:, None]
         return cls(zf, zy, af.T @ F, af.T @ y, float(weight @ y**2), float(weight.sum()))
+
+    @property
+    def mean(self) -> float:
+        """The weighted mean of y."""
+        return float(self.fy[0]) / self.n
+
+    @property
+    def variance(self) -> float:
+        """The weighted variance of y."""
+        return max(self.yy / self.n - self.mean**2, 0.0)
 
     @property
     def zz(self) -> Array:
@@ -218,7 +229,8 @@ def em_step(
         leftover = np.einsum("tqr,tqr->", moments.zz, spread.covariance)
         squares = squares - 2 * explained + fitted + leftover
     if learn_noise:
-        noise = max(float(squares) / moments.n, 1e-12 * moments.yy / moments.n, _LEAST_NOISE)
+        least = max(_LEAST_SHARE * moments.variance, _LEAST_NOISE)
+        noise = max(float(squares) / moments.n, least)
     shrinkage = prior.shrinkage
     if shrinkage > 0 and len(beta) > 1:
         size = beta[1:] @ beta[1:] + np.trace(covariance_of_mean[1:, 1:])
@@ -226,17 +238,30 @@ def em_step(
     return Prior(beta, covariance, noise, shrinkage), float(value), mean
 
 
-def starting_prior(moments: Moments, *, shrinkage: float, varying: bool) -> Prior:
-    """Return a pooled fit with half of its residual variance given to the tasks."""
-    q = moments.zy.shape[1]
-    d = len(moments.fy)
-    penalty = np.full(d, shrinkage)
-    penalty[0] = 0.0
-    beta = pinvh(moments.ff + np.diag(penalty), rtol=1e-12) @ moments.fy
-    squares = moments.yy - 2 * moments.fy @ beta + beta @ moments.ff @ beta
-    variance = max(float(squares) / moments.n, 1e-8 * moments.yy / moments.n, _LEAST_NOISE)
-    covariance = np.zeros((q, q))
-    if varying:
-        size = np.diag(moments.ff)[:q] / moments.n
-        covariance = np.diag(0.5 * variance / q / np.maximum(size, np.finfo(float).tiny))
-    return Prior(beta, covariance, 0.5 * variance if varying else variance, shrinkage)
+def starting_prior(moments: Moments, *, shrink: bool, varying: bool) -> Prior:
+    """Return a prior that gives each part of the model an equal share of the variance.
+
+    Parameters
+    ----------
+    moments : Moments
+        Sums over the rows of each task.
+    shrink : bool
+        Whether β has a prior too.
+    varying : bool
+        Whether tasks differ.
+
+    Returns
+    -------
+    prior : Prior
+        Its mean is 0, for EM starts with the best one given the rest.
+    """
+    d, q = len(moments.fy), moments.zy.shape[1]
+    size = np.maximum(np.diag(moments.ff) / moments.n, np.finfo(float).tiny)
+    variance = moments.variance
+    if not shrink:
+        beta = pinvh(moments.ff, rtol=1e-12) @ moments.fy
+        variance -= beta @ moments.ff @ beta / moments.n - moments.mean**2
+    share = max(variance, _LEAST_SHARE * moments.variance, _LEAST_NOISE) / (1 + shrink + varying)
+    covariance = np.diag(share / q / size[:q]) if varying else np.zeros((q, q))
+    shrinkage = float(size[1:].sum() / share) if shrink and d > 1 else 0.0
+    return Prior(np.zeros(d), covariance, share, shrinkage)
