@@ -78,7 +78,7 @@ def learners(free: bool, seed: int, scale: float) -> Iterator[tuple[str, Any, in
     yield (
         "pooled",
         MLPRegressor(
-            hidden_layer_sizes=(40, 40), max_iter=max(1, int(20 * scale)), random_state=seed
+            hidden_layer_sizes=(40, 40), tol=1e-3, n_iter_no_change=3, random_state=seed
         ),
         2500,
         [0],

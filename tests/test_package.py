@@ -1,0 +1,93 @@
+"""What holds for the package as a whole: docstrings, the README, which part imports which."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import skmeta
+
+ROOT = Path(__file__).parents[1]
+PUBLIC = [getattr(skmeta, name) for name in skmeta.__all__ if name != "__version__"]
+CLASSES = [t for t in PUBLIC if inspect.isclass(t) and not issubclass(t, Warning)]
+FUNCTIONS = [thing for thing in PUBLIC if inspect.isfunction(thing)]
+
+
+def documented(doc: str) -> list[str]:
+    """Return the names in the Parameters section of a numpydoc docstring."""
+    match = re.search(
+        r"Parameters\n-+\n(.*?)(\n\n[A-Z][\w ]+\n-+\n|\Z)", inspect.cleandoc(doc), re.S
+    )
+    if match is None:
+        return []
+    names = re.findall(r"^(\*{0,2}\w[\w, ]*?) : ", match.group(1), re.M)
+    return [name for group in names for name in group.replace("*", "").split(", ")]
+
+
+def parameters(thing: object) -> list[str]:
+    return [name for name in inspect.signature(thing).parameters if name != "self"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("thing", [*CLASSES, *FUNCTIONS], ids=lambda thing: thing.__name__)
+def test_docstring_has_the_parameters_of_the_signature(thing):
+    assert sorted(documented(thing.__doc__)) == sorted(parameters(thing))
+    assert "Examples\n" in thing.__doc__
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_public_methods_are_documented(cls):
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
+        if name.startswith("_") or not method.__module__.startswith("skmeta"):
+            continue
+        assert method.__doc__, f"{cls.__name__}.{name}"
+        accepted = [p for p in parameters(method) if p not in ("kwargs", "fit_params")]
+        assert sorted(documented(method.__doc__)) == sorted(accepted), f"{cls.__name__}.{name}"
+
+
+def test_the_check_sees_a_parameter_that_is_not_documented():
+    doc = skmeta.EmpiricalBayesRegressor.__doc__.replace("n_components : int", "components : int")
+    assert sorted(documented(doc)) != sorted(parameters(skmeta.EmpiricalBayesRegressor))
+
+
+@pytest.mark.parametrize("part", ["inner", "modules"])
+def test_the_torch_side_does_not_import_scikit_learn(part):
+    for path in (ROOT / "skmeta" / part).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                allowed = name.startswith(("torch", "skmeta.inner", "skmeta.modules"))
+                standard = name.split(".")[0] in {
+                    "__future__", "abc", "collections", "dataclasses", "math", "typing",
+                }  # fmt: skip
+                assert allowed or standard, f"{path.name} imports {name}"
+
+
+def test_readme_snippets_run():
+    """The README's code does what a reader would type."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    tasks = skmeta.make_linear_tasks(40, 8, 3, random_state=0)
+    df = pd.DataFrame(tasks.data, columns=["a", "b", "c"])
+    df["school"] = [f"school {label}" for label in tasks.groups]
+    last = tasks.groups == tasks.groups[-1]
+    names = {
+        "df": df[~last],
+        "y": tasks.target[~last],
+        "df_new_school": df[last][:5],
+        "y_new": tasks.target[last][:5],
+        "df_more": df[last][5:],
+    }
+    quick = blocks[1].replace("RidgeHeadRegressor(task", "RidgeHeadRegressor(max_iter=5, task")
+    assert quick != blocks[1]
+    for block, given in ((blocks[0], {}), (quick, names)):
+        exec(compile(block, "README.md", "exec"), {"skmeta": skmeta, "np": np, **given})
