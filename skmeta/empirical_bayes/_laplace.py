@@ -25,6 +25,7 @@ __all__ = ["fit_logistic_prior", "laplace_posterior"]
 Array = NDArray[np.float64]
 
 _LEAST_WEIGHT = 1e-4  # of a row in the weighted Gaussian problem: bounds its working response
+_LARGEST_STEP = 1.0  # of a row's logit: Newton's method overshoots where the curvature is small
 _LEAST_SHRINKAGE = 1e-2  # keeps β finite on separable classes
 _NEWTON_STEPS = 50
 _HALVINGS = 8
@@ -83,9 +84,10 @@ def fit_logistic_prior(
         prior, _, effects = em_step(moments, prior, diagonal=diagonal, learn_noise=False)
         if prior.shrinkage < _LEAST_SHRINKAGE:
             prior = Prior(prior.mean, prior.covariance, 1.0, _LEAST_SHRINKAGE)
-        before, logit = logit, F @ prior.mean + np.einsum("nq,nq->n", F[:, :q], effects[codes])
-        if np.sqrt(np.average((logit - before) ** 2, weights=weight)) < tol:
+        step = F @ prior.mean + np.einsum("nq,nq->n", F[:, :q], effects[codes]) - logit
+        if np.sqrt(np.average(step**2, weights=weight)) < tol:
             break
+        logit += np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
     return prior, n_iter
 
 
