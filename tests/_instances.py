@@ -3,8 +3,25 @@
 from sklearn.linear_model import TweedieRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmeta import EmpiricalBayesClassifier, EmpiricalBayesRegressor
+from skmeta import (
+    EmpiricalBayesClassifier,
+    EmpiricalBayesRegressor,
+    MAMLClassifier,
+    MAMLRegressor,
+    MultiHeadClassifier,
+    MultiHeadRegressor,
+    RidgeHeadClassifier,
+    RidgeHeadRegressor,
+)
 
+_NET = {
+    "hidden_layer_sizes": (8,),
+    "max_iter": 40,
+    "meta_batch_size": 4,
+    "lr": 2e-2,
+    "random_state": 0,
+}
+_EPISODES = {**_NET, "n_shots": (1, 5)}
 _TREE = {"max_depth": 2, "random_state": 0}
 
 INSTANCES = [
@@ -17,8 +34,19 @@ INSTANCES = [
     EmpiricalBayesClassifier("diagonal"),
     EmpiricalBayesClassifier("intercept"),
     EmpiricalBayesClassifier(offset=DecisionTreeClassifier(**_TREE)),
+    MAMLClassifier(inner_lr=0.5, **_EPISODES),
+    MAMLRegressor(**_EPISODES),
+    MultiHeadClassifier(**_NET),
+    MultiHeadRegressor(**_NET),
+    RidgeHeadClassifier(**_EPISODES),
+    RidgeHeadRegressor(**_EPISODES),
 ]
 """What scikit-learn's battery and our own run over: each class, and each way it works."""
 
-DRAWN_TASKS = [EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0)]
+DRAWN_TASKS = [
+    EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0),
+    MAMLClassifier(n_way=2, **_EPISODES),
+    MultiHeadClassifier(n_way=2, **_NET),
+    RidgeHeadClassifier(n_way=2, **_EPISODES),
+]
 """Classifiers that draw tasks out of the classes of y; our battery runs over them too."""

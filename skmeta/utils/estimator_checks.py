@@ -225,10 +225,9 @@ def check_names_of_tasks_do_not_matter(estimator: Any) -> None:
     rows = _rows(estimator)
     expected = _outputs(_fitted(estimator, rows), rows.X, rows.groups)
     numbers = np.random.default_rng(3).permutation(len(_SIZES))[rows.groups]
-    tuples = np.empty(len(numbers), dtype=object)
-    tuples[:] = [("task", int(number)) for number in numbers]
     strings = np.array([f"task {number}" for number in numbers])
-    for labels in (numbers, numbers / 4, strings, strings.tolist(), tuples, tuples.tolist()):
+    tuples = [("task", int(number)) for number in numbers]
+    for labels in (numbers / 4, strings, tuples):
         model = _fitted(estimator, rows._replace(groups=labels))
         assert_array_equal(_outputs(model, rows.X, labels), expected)
         assert set(model.tasks_) == set(labels)
