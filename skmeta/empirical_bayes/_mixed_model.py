@@ -260,7 +260,7 @@ def starting_prior(moments: Moments, *, shrink: bool, varying: bool) -> Prior:
     variance = moments.variance
     if not shrink:
         beta = pinvh(moments.ff, rtol=1e-12) @ moments.fy
-        variance -= beta @ moments.ff @ beta / moments.n - moments.mean**2
+        variance -= float(beta @ moments.ff @ beta) / moments.n - moments.mean**2
     share = max(variance, _LEAST_SHARE * moments.variance, _LEAST_NOISE) / (1 + shrink + varying)
     covariance = np.diag(share / q / size[:q]) if varying else np.zeros((q, q))
     shrinkage = float(size[1:].sum() / share) if shrink and d > 1 else 0.0
