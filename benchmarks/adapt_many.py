@@ -62,7 +62,9 @@ def main() -> None:
     print(f"{arguments.tasks} tasks, {arguments.threads} thread(s)")
     print(f"adapt    {middle - start:6.2f} s")
     print(f"predict  {end - middle:6.2f} s")
-    print(f"memory   {before:6.0f} MiB before, peak {peak_mib():.0f} MiB; the heads take {heads:.1f}")
+    print(
+        f"memory   {before:6.0f} MiB before, peak {peak_mib():.0f} MiB; the heads take {heads:.1f}"
+    )
     print(f"tensors saved for an autograd graph: {graphs}")
 
 
