@@ -9,6 +9,7 @@ targets; classification by accuracy, AUC and log loss over all query rows.
 Needs ``pip install "skmeta[datasets]"``.
 
     python benchmarks/real_collections.py --markdown docs/real_collections.md
+    python benchmarks/real_collections.py --markdown docs/real_collections.md --reuse
     python benchmarks/real_collections.py --only nox --only cracker --quick
 """
 
@@ -20,10 +21,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # collections run side by side
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,7 +40,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skmeta
@@ -75,6 +76,7 @@ MOST_TASKS, MOST_ROWS = 400, 200  # to train on
 TEST_TASKS, QUERIES = 60, 50  # in a fold, of a task
 PENALTIES = 10.0 ** np.arange(-3, 4)
 TUNING_TASKS = 60
+RESAMPLES = 100  # of the bootstrap
 
 # One setting for all collections, for the pooled model as for the offset.
 BOOSTING: dict[str, Any] = {"max_leaf_nodes": 15, "learning_rate": 0.05, "random_state": 0}
@@ -193,6 +195,7 @@ class Meta:
 
 
 def outputs(model: Any, X: Array, **groups: Array) -> Array:
+    """Return predictions, of a classifier the probability of class 1."""
     if hasattr(model, "predict_proba"):
         return model.predict_proba(X, **groups)[:, 1]
     return model.predict(X, **groups)
@@ -276,106 +279,308 @@ def task_errors(y: Array, predicted: Array, groups: Array) -> Array:
     return np.bincount(code, (y - predicted) ** 2) / np.bincount(code)
 
 
-def folds(collection: Any, n_folds: int) -> Iterator[tuple[Array, Array]]:
-    splitter = GroupKFold(FOLDS, shuffle=True, random_state=0)
-    for number, (train, test) in enumerate(
-        splitter.split(collection.data, groups=collection.codes)
-    ):
-        if number < n_folds:
-            yield train, test
+def scores(truth: Array, predicted: Array, tasks: Array, scale: float) -> dict[str, float]:
+    """Score predictions; with a `scale` they are of a regression."""
+    if scale:
+        return {"nrmse": float(np.sqrt(task_errors(truth, predicted, tasks).mean()) / scale)}
+    return {
+        "accuracy": float(accuracy_score(truth, predicted > 0.5)),
+        "auc": float(roc_auc_score(truth, predicted)),
+        "log_loss": float(log_loss(truth, np.clip(predicted, 1e-6, 1 - 1e-6))),
+    }
 
 
-def evaluate(name: str, only: list[str] | None, quick: bool) -> list[dict[str, Any]]:
+def standard_errors(
+    truth: Array, predicted: Array, episodes: Array, tasks: Array, scale: float
+) -> dict[str, float]:
+    """Return how much scores vary with the tasks that are drawn, by the bootstrap over tasks."""
+    rng = np.random.default_rng(0)
+    order = np.argsort(tasks, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(tasks[order])) + 1)
+    found = []
+    for _ in range(RESAMPLES):
+        chosen = rng.integers(len(parts), size=len(parts))
+        rows = np.concatenate([parts[task] for task in chosen])
+        copy = np.repeat(np.arange(len(parts)), [len(parts[task]) for task in chosen])
+        again = copy * (episodes.max() + 1) + episodes[rows]
+        found.append(scores(truth[rows], predicted[rows], again, scale))
+    return {f"{metric}_error": float(np.std([f[metric] for f in found])) for metric in found[0]}
+
+
+def evaluate(name: str, only: list[str] | None, quick: bool, seed: int = 0) -> list[dict[str, Any]]:
     """Return one record for each learner and number of shots."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)
     collection = load_collection(name)
     X, y = collection.data, collection.target
     regression = collection.task_type == "regression"
+    scale = float(y.std()) if regression else 0.0
     groups = np.unique(collection.groups.astype(str), return_inverse=True)[1]
-    collection.codes = groups
-    shots = {**REGRESSION, **CLASSIFICATION}[name]
-    learners = (regressors if regression else classifiers)(collection.forecast, quick)
-    learners = {key: make for key, make in learners.items() if not only or key in only}
+    make = (regressors if regression else classifiers)(collection.forecast, quick)
+    make = {key: value for key, value in make.items() if not only or key in only}
     n_draws = 1 if collection.forecast or quick else DRAWS
-    truth: dict[int, list[Array]] = defaultdict(list)
+    parts: dict[int, list[Array]] = defaultdict(list)
     found: dict[tuple[str, int], list[Array]] = defaultdict(list)
     fit_seconds: dict[str, float] = defaultdict(float)
     adapt_seconds: dict[tuple[str, int], float] = defaultdict(float)
-    for number, (train, test) in enumerate(folds(collection, 1 if quick else FOLDS)):
-        rng = np.random.default_rng(number)
+    splitter = GroupKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = list(splitter.split(X, groups=groups))
+    for fold, (train, test) in enumerate(folds[:1] if quick else folds):
+        rng = np.random.default_rng([seed, fold])
         train = training_rows(groups, train, rng)
         Z = StandardScaler().fit(X[train]).transform(X)
-        episodes = [
-            (k, draw_episode(groups[test], k, rng, forecast=collection.forecast, most=TEST_TASKS))
-            for k in shots
-            for _ in range(n_draws)
-        ]
-        for key, make in learners.items():
+        episodes = []
+        for k in {**REGRESSION, **CLASSIFICATION}[name]:
+            for draw in range(n_draws):
+                episode = draw_episode(
+                    groups[test], k, rng, forecast=collection.forecast, most=TEST_TASKS
+                )
+                support, query = test[episode.support], test[episode.query]
+                episodes.append((k, support, query))
+                parts[k].append(np.stack([query, groups[query] * DRAWS + draw]))
+        for key in make:
             start = time.perf_counter()
-            learner = make().fit(Z[train], y[train], groups[train])
+            learner = make[key]().fit(Z[train], y[train], groups[train])
             fit_seconds[key] += time.perf_counter() - start
-            for k, episode in episodes:
-                s, q = test[episode.support], test[episode.query]
+            for k, s, q in episodes:
                 start = time.perf_counter()
                 predicted = learner.predict(Z[s], y[s], groups[s], Z[q], groups[q])
                 adapt_seconds[key, k] += time.perf_counter() - start
-                if regression:
-                    predicted = task_errors(y[q], predicted, groups[q])
                 found[key, k].append(predicted)
-        for k, episode in episodes:
-            truth[k].append(y[test[episode.query]])
     records = []
-    for (key, k), parts in found.items():
-        values = np.concatenate(parts)
-        if regression:
-            scores = {"nrmse": float(np.sqrt(values.mean()) / y.std())}
-        else:
-            actual = np.concatenate(truth[k])
-            scores = {
-                "accuracy": float(accuracy_score(actual, values > 0.5)),
-                "auc": float(roc_auc_score(actual, values)),
-                "log_loss": float(log_loss(actual, np.clip(values, 1e-6, 1 - 1e-6))),
-            }
-        seconds = {"fit_seconds": fit_seconds[key], "adapt_seconds": adapt_seconds[key, k]}
-        records.append({"collection": name, "shots": k, "learner": key, **scores, **seconds})
+    for (key, k), values in found.items():
+        predicted = np.concatenate(values)
+        query, tasks = np.concatenate(parts[k], axis=1)
+        record = {"collection": name, "shots": k, "learner": key}
+        record |= scores(y[query], predicted, tasks, scale)
+        if key == "EB":
+            record |= standard_errors(y[query], predicted, tasks, groups[query], scale)
+        records.append(
+            record | {"fit_seconds": fit_seconds[key], "adapt_seconds": adapt_seconds[key, k]}
+        )
     return records
 
 
+Scores = dict[tuple[str, int], dict[str, dict[str, float]]]
+
 COLUMNS = (
-    *("support mean", "per-task", "per-task tuned", "pooled linear", "pooled HGB"),
+    *BASELINES,
     *("linear+intercept", "HGB+intercept", "EB", "HGB+EB", "MultiHead"),
 )
-METRICS = {"regression": ("nrmse",), "classification": ("accuracy", "auc", "log_loss")}
+WITH_REFERENCE = {  # our column: the pooled model that it starts from
+    "linear+intercept": "pooled linear",
+    "HGB+intercept": "pooled HGB",
+    "EB": "pooled linear",
+    "HGB+EB": "pooled HGB",
+}
+METRICS = {"nrmse": "nRMSE", "accuracy": "accuracy", "auc": "AUC", "log_loss": "log loss"}
 LOWER_IS_BETTER = ("nrmse", "log_loss")
 
 
-def number(value: float) -> str:
+def number(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:.3f}".removeprefix("0") if value < 1 else f"{value:.2f}"
 
 
-def table(records: list[dict[str, Any]], metric: str) -> list[str]:
-    """Return a table of one metric, each row of ours followed by the reference."""
-    rows: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
-    for record in records:
-        if metric in record:
-            rows[record["collection"], record["shots"]][record["learner"]] = record[metric]
-    learners = [name for name in COLUMNS if any(name in row for row in rows.values())]
-    lines = [
-        "| collection | k | | " + " | ".join(learners) + " |",
-        "|---|---|---|" + "---|" * len(learners),
+def percent(value: float) -> str:
+    return f"{100 * value:+.1f} %"
+
+
+def shortfall(metric: str, value: float, target: float) -> float:
+    """Return how much worse `value` is than `target`, relative to it."""
+    worse = value - target if metric in LOWER_IS_BETTER else target - value
+    return worse / target
+
+
+def row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def score_table(scored: Scores, metric: str) -> list[str]:
+    """Return the table of one metric; under each row of ours, the reference."""
+    columns = [
+        name for name in COLUMNS if any(metric in found.get(name, {}) for found in scored.values())
     ]
-    for (name, k), row in rows.items():
+    lines = [row(["collection", "k", "", *columns]), row(["---"] * (3 + len(columns)))]
+    for (name, k), found in scored.items():
+        values = {key: found[key].get(metric) for key in columns if key in found}
+        known = [value for value in values.values() if value is not None]
+        if not known:
+            continue
+        best = min(known) if metric in LOWER_IS_BETTER else max(known)
+        cells = [
+            f"**{number(values[key])}**" if values.get(key) == best else number(values.get(key))
+            for key in columns
+        ]
+        lines.append(row([f"`{name}`", str(k), "here", *cells]))
         reference = REFERENCE.get(name, {}).get(str(k), {})
-        theirs = {learner: scores.get(metric) for learner, scores in reference.items()}
-        for title, values in (("here", row), ("reference", theirs)):
-            if any(value is not None for value in values.values()):
-                cells = [
-                    number(values[learner]) if values.get(learner) is not None else ""
-                    for learner in learners
-                ]
-                lines.append(f"| `{name}` | {k} | {title} | " + " | ".join(cells) + " |")
+        cells = [number(reference.get(key, {}).get(metric)) for key in columns]
+        if any(cells):
+            lines.append(row(["", "", "reference", *cells]))
     return lines
+
+
+def verdicts(scored: Scores) -> tuple[list[str], list[str]]:
+    """Return the tables of verdicts: against the reference, and against the best baseline."""
+    against = [
+        row(["collection", "k", "metric", "s.e.", *WITH_REFERENCE, "verdict"]),
+        row(["---"] * (5 + len(WITH_REFERENCE))),
+    ]
+    versus = [
+        row(["collection", "k", "metric", "best baseline", "best of ours", "worse by", "verdict"]),
+        row(["---"] * 7),
+    ]
+    for (name, k), found in scored.items():
+        reference = REFERENCE.get(name, {}).get(str(k), {})
+        for metric, title in METRICS.items():
+            values = {key: scores[metric] for key, scores in found.items() if metric in scores}
+            if not values:
+                continue
+            start = [f"`{name}`", str(k), title]
+            cells, verdict = compare(metric, values, reference)
+            if any(cells):
+                error = found.get("EB", {}).get(f"{metric}_error", 0.0) / values.get("EB", 1.0)
+                against.append(row([*start, f"{100 * error:.1f} %", *cells, verdict]))
+            choose = min if metric in LOWER_IS_BETTER else max
+            theirs = {key: value for key, value in values.items() if key in BASELINES}
+            ours = {key: value for key, value in values.items() if key not in BASELINES}
+            if theirs and ours:
+                one, other = choose(theirs, key=theirs.get), choose(ours, key=ours.get)
+                worse = shortfall(metric, ours[other], theirs[one])
+                cells = [f"{number(theirs[one])} {one}", f"{number(ours[other])} {other}"]
+                verdict = "ok" if worse <= 0.01 else "**short**"
+                versus.append(row([*start, *cells, percent(worse), verdict]))
+    return against, versus
+
+
+def compare(
+    metric: str, values: dict[str, float], reference: dict[str, dict[str, float]]
+) -> tuple[list[str], str]:
+    """Return how much worse than the reference each of our columns is, and the verdict."""
+    cells, states = [], []
+    for key, pooled in WITH_REFERENCE.items():
+        target = reference.get(key, {}).get(metric)
+        if target is None or key not in values:
+            cells.append("")
+            continue
+        worse = shortfall(metric, values[key], target)
+        cells.append(percent(worse))
+        if worse <= 0.02:
+            states.append("ok")
+        elif pooled in values and metric in reference.get(pooled, {}):
+            base = reference[pooled][metric]
+            by_gap = shortfall(metric, values[key] / values[pooled], target / base)
+            cells[-1] += f" ({percent(by_gap)} by gap)"
+            states.append("ok by gap" if by_gap <= 0.02 else "**short**")
+        else:
+            states.append("**short**")
+    order = ("**short**", "ok by gap", "ok")
+    return cells, min(states, key=order.index) if states else ""
+
+
+def seconds_table(records: list[dict[str, Any]]) -> list[str]:
+    fits: dict[str, dict[str, float]] = defaultdict(dict)
+    adapts: dict[str, float] = defaultdict(float)
+    for record in records:
+        fits[record["learner"]][record["collection"]] = record["fit_seconds"]
+        adapts[record["learner"]] += record["adapt_seconds"]
+    lines = [row(["learner", "fit", "adapt and predict", "slowest fit"]), row(["---"] * 4)]
+    for key in (name for name in COLUMNS if name in fits):
+        slowest = max(fits[key], key=fits[key].get)
+        lines.append(
+            row(
+                [
+                    key,
+                    f"{sum(fits[key].values()):.1f}",
+                    f"{adapts[key]:.1f}",
+                    f"`{slowest}` {fits[key][slowest]:.1f}",
+                ]
+            )
+        )
+    return lines
+
+
+PAGE = """# Real collections of tasks
+
+Generated by `python benchmarks/real_collections.py --markdown docs/real_collections.md`; the
+numbers are in `real_collections.json` beside this page.
+
+Twelve collections of regression tasks and five of classification tasks
+(`skmeta.datasets.load_collection`). Whole tasks are held out, in five folds. A held-out task shows
+k rows, drawn at random (three draws) or, in `wagepan`, `gapminder12_forecast` and
+`egsingle_child`, the first in time, and is asked for at most 50 others. At most 400 tasks of 200
+rows are trained on, at most 60 tested in a fold. Features are standardised over the training
+rows. Every learner has one setting for all collections.
+
+- **nRMSE**: root of the mean over tasks of the mean squared error in the task, divided by the
+  standard deviation of the targets. Accuracy, AUC and log loss are over all query rows.
+- **per-task**: ridge or logistic regression on the support alone, with penalty 1; **tuned**: with
+  the penalty that is best on episodes made of the training tasks.
+- **pooled linear** (ridge or logistic) and **pooled HGB** (`HistGradientBoosting*` with {boosting})
+  learn nothing from the support.
+- **linear+intercept**, **EB**: `EmpiricalBayes*` with `effects="intercept"` and with its defaults;
+  **HGB+intercept**, **HGB+EB**: the same with the boosting as `offset`.
+- **MultiHead**: `MultiHead*` with {multi}.
+- **reference**: an independent implementation of the same protocol, with its own draw of tasks.
+
+## Regression: nRMSE
+
+{nrmse}
+
+## Classification: accuracy
+
+{accuracy}
+
+## Classification: AUC
+
+{auc}
+
+## Classification: log loss
+
+{log_loss}
+
+## Against the reference
+
+How much worse (+) or better (-) than the reference each variant of empirical Bayes is. Up to 2 %
+is "ok". Where it is more, "by gap" compares what is gained over the pooled model, since an easier
+or harder draw of test tasks moves both; "s.e." is the standard error of EB's own score over the
+drawing of tasks, to which the reference adds one like it.
+
+{against}
+
+## Against the best baseline
+
+Both sides are the best on the test tasks. Up to 1 % worse is "ok".
+
+{versus}
+
+## Seconds
+
+Over all collections and folds, one thread.
+
+{seconds}
+"""
+
+
+def settings(params: dict[str, Any]) -> str:
+    given = [f"`{key}={value!r}`" for key, value in params.items() if key != "random_state"]
+    return ", ".join(given) or "its defaults"
+
+
+def page(records: list[dict[str, Any]]) -> str:
+    """Return the result page."""
+    scored: Scores = defaultdict(dict)
+    for record in records:
+        scored[record["collection"], record["shots"]][record["learner"]] = record
+    against, versus = verdicts(scored)
+    parts = {metric: score_table(scored, metric) for metric in METRICS}
+    parts |= {"against": against, "versus": versus, "seconds": seconds_table(records)}
+    return PAGE.format(
+        boosting=settings(BOOSTING),
+        multi=settings(MULTI),
+        **{name: "\n".join(lines) for name, lines in parts.items()},
+    )
 
 
 def main() -> None:
@@ -383,28 +588,28 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="a collection; all by default")
     parser.add_argument("--learner", action="append", help="a column; all by default")
     parser.add_argument("--quick", action="store_true", help="one fold, one draw, few updates")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="of the folds and draws")
+    parser.add_argument("--jobs", type=int, default=2, help="collections at a time")
     parser.add_argument("--markdown", type=Path, help="write the page, and a JSON file beside it")
+    parser.add_argument("--reuse", action="store_true", help="make the page from that JSON file")
     arguments = parser.parse_args()
-    names = arguments.only or [*REGRESSION, *CLASSIFICATION]
-    parts = Parallel(n_jobs=arguments.jobs)(
-        delayed(evaluate)(name, arguments.learner, arguments.quick) for name in names
-    )
-    records = [record for part in parts for record in part]
-    for metric in ("nrmse", "accuracy", "auc", "log_loss"):
-        if any(metric in record for record in records):
-            print(metric, *table(records, metric), sep="\n")
-    seconds = defaultdict(float)
-    for record in records:
-        seconds[record["learner"]] += (
-            record["fit_seconds"]
-            / len({r["shots"] for r in records if r["collection"] == record["collection"]})
-            + record["adapt_seconds"]
+    if arguments.reuse:
+        records = json.loads(arguments.markdown.with_suffix(".json").read_text())
+    else:
+        names = arguments.only or [*REGRESSION, *CLASSIFICATION]
+        start = time.perf_counter()
+        parts = Parallel(n_jobs=arguments.jobs)(
+            delayed(evaluate)(name, arguments.learner, arguments.quick, arguments.seed)
+            for name in names
         )
-    print(dict(seconds))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(records, indent=1))
+        records = [record for part in parts for record in part]
+        print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
+    text = page(records)
+    if arguments.markdown:
+        lines = ",\n".join(json.dumps(record) for record in records)
+        arguments.markdown.with_suffix(".json").write_text(f"[\n{lines}\n]\n")
+        arguments.markdown.write_text(text)
+    print(text.partition("## ")[2])
 
 
 if __name__ == "__main__":
