@@ -219,6 +219,7 @@ def _classes(n_tasks, n_rows, n_classes, own, seed=0, imbalance=0.0):
         ((100, 4, 2, 1), True),
         ((30, 4, 20, 0), False),  # tasks show a fifth of the shared classes
         ((2, 10, 2, 1), True),
+        ((2, 10, 5, 1), True),  # no class is found in both tasks
         ((1, 50, 5, 0), False),
     ],
 )
