@@ -2,13 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# One thread each: the tests run side by side, and threads that wait for a core are very slow.
+# One thread each: small networks gain nothing from more, and threads that wait for a core are slow.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=agg PYTHONWARNINGS=
 
 .PHONY: demo test lint types unit doctest examples
 
 demo: $(VENV)/.demo
-	$(BIN)/python examples/quickstart.py
+	OMP_NUM_THREADS=1 $(BIN)/python examples/quickstart.py
 
 test: lint types unit doctest examples
 
