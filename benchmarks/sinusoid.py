@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.neural_network import MLPRegressor
+from skorch.callbacks import LRScheduler
 
 import skmeta
 
@@ -36,9 +37,9 @@ PAGE = """\
 `y = A sin(ωx - φ)`, A ~ U[0.1, 5], φ ~ U[0, π], x ~ U[-5, 5], no noise; ω = 1, or ω ~ U[0.5, 2]
 where the frequency is free. Every learner has the network 1-40-40-1 with ReLU (the heads stand on
 40 features), Adam with rate 1e-3, 25 tasks a meta-update. MAML (inner rate 0.01, one inner step,
-50,000 updates) and the ridge head (20,000 updates) train on episodes of 10 + 10 rows from 50,000
-tasks of 40 rows; multi-head training has 1000 or 100 tasks of 40 rows and 30,000 updates; pooled is
-scikit-learn's `MLPRegressor`.
+50,000 updates, the outer rate times 0.3 after 70 % and again after 90 % of them) and the ridge head
+(20,000 updates) train on episodes of 10 + 10 rows from 50,000 tasks of 40 rows; multi-head training
+has 1000 or 100 tasks of 40 rows and 30,000 updates; pooled is scikit-learn's `MLPRegressor`.
 
 Cells: mean squared error on a grid of 100 points, mean over 600 test tasks of each seed ± 95 %,
 then the median over tasks. Commands: the head of `benchmarks/sinusoid.py`."""
@@ -64,6 +65,7 @@ def learners(free: bool, seed: int, scale: float) -> Iterator[tuple[str, Any, in
             max_iter=updates(50_000),
             inner_lr=0.01,
             normalize_y=False,  # the protocol's inner rate is for targets as they are
+            callbacks=[("decay", LRScheduler("MultiStepLR", milestones=[70, 90], gamma=0.3))],
             random_state=seed,
             **NETWORK,
             **EPISODES,

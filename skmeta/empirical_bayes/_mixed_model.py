@@ -67,7 +67,7 @@ class Moments:
         """Sum over the rows of each task; the rows are sorted as in `table`."""
         zf = np.zeros((table.n_tasks, q, F.shape[1]))
         zy = np.zeros((table.n_tasks, q))
-        if q:
+        if q and len(F):
             for tasks in table.chunks(_CELLS):
                 rows, mask = table.padded(tasks)
                 f = F[rows]
