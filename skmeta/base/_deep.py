@@ -159,7 +159,8 @@ class BaseDeepLearner(
             self.net_.partial_fit(self._stream(data, sampler))
         self.net_.module_.eval()
         self.n_iter_ = getattr(self.net_, "n_updates_", 0)
-        self._n_features_out = self._represent(data.X[:1]).shape[1]
+        # Two rows, for layers that take statistics over them.
+        self._n_features_out = self._represent(data.X[[0, 0]]).shape[1]
 
     def _before_training(self, data: TaskData, sampler: EpisodeSampler) -> None:
         """Do what needs the initialised network and the episodes."""
