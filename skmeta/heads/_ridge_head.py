@@ -44,7 +44,7 @@ class _RidgeHead(EpisodicParams, BaseDeepLearner):
     @property
     def alpha_(self) -> float:
         """The learned penalty of each support row."""
-        return float(cast(RidgeSolve, self._rule).log_alpha.exp())
+        return cast(RidgeSolve, self._rule).log_alpha.detach().exp().item()
 
 
 @meta_learner

@@ -41,7 +41,8 @@ class RidgeSolve(InnerRule):
         super().__init__()
         self.body = body
         self.width = network_width(body, n_features_in)
-        self.log_alpha = nn.Parameter(torch.tensor(math.log(alpha)), requires_grad=learn_alpha)
+        start = torch.tensor(math.log(alpha), dtype=torch.float64)
+        self.log_alpha = nn.Parameter(start, requires_grad=learn_alpha)
         self.scale = None if scale is None else nn.Parameter(torch.tensor(float(scale)))
 
     def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
