@@ -157,6 +157,7 @@ class BaseDeepLearner(
             _reject_running_statistics(self.net_.module_)
             self._before_training(data, sampler)
             self.net_.partial_fit(self._stream(data, sampler))
+        _reject_diverged(self.net_.module_)
         self.net_.module_.eval()
         self.n_iter_ = getattr(self.net_, "n_updates_", 0)
         # Two rows, for layers that take statistics over them.
@@ -185,8 +186,12 @@ class BaseDeepLearner(
             sampler,
             n_tasks=n_tasks,
             n_updates=self.max_iter,
-            per_epoch=-(-self.max_iter // _EPOCHS),
+            per_epoch=self._updates_per_epoch,
         )
+
+    @property
+    def _updates_per_epoch(self) -> int:
+        return max(1, -(-self.max_iter // _EPOCHS))
 
     def _check_params(self) -> None:
         check_scalar(self.meta_batch_size, "meta_batch_size", Integral, min_val=1)
@@ -213,21 +218,26 @@ class BaseDeepLearner(
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
             given.setdefault("optimizer__fused", True)  # one kernel for all parameters
         dtype = torch.float64 if data.X.dtype == np.float64 else torch.float32
-        return EpisodeNet(
-            module,
-            wrap=self._wrapper(data),
-            dtype=dtype,
-            criterion=MeanOverTasks,
-            criterion__loss=self._row_loss,
-            optimizer=self.optimizer,
-            lr=self.lr,
-            max_epochs=min(_EPOCHS, self.max_iter),
-            callbacks=self.callbacks,
-            train_split=None,
-            device=self.device,
-            verbose=int(self.verbose),
-            **given,
-        )
+        own: dict[str, Any] = {
+            "wrap": self._wrapper(data),
+            "dtype": dtype,
+            "criterion": MeanOverTasks,
+            "criterion__loss": self._row_loss,
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+            "max_epochs": -(-self.max_iter // self._updates_per_epoch),
+            "callbacks": self.callbacks,
+            "train_split": None,
+            "device": self.device,
+            "verbose": int(self.verbose),
+        }
+        taken = sorted(own.keys() & given.keys())
+        if taken:
+            raise ValueError(
+                f"net_params sets {taken}, which this learner sets itself: from its own "
+                "parameters, or because it trains on episodes."
+            )
+        return EpisodeNet(module, **own, **given)
 
     @property
     def _n_net_outputs(self) -> int:
@@ -376,6 +386,15 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
                 )
             width = self._n_slots
         return np.eye(width)[data.y]
+
+
+def _reject_diverged(network: nn.Module) -> None:
+    for name, parameter in network.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(
+                f"Meta-training diverged: {name} is not finite. Scale the features to unit "
+                "variance, or lower lr."
+            )
 
 
 def _reject_running_statistics(network: nn.Module) -> None:

@@ -60,7 +60,10 @@ class _MAML(EpisodicParams, BaseDeepLearner):
         if self.module is not None:
             stream = self._stream(data, sampler)
             episode = next(iter(stream))
-            if not _vmap_is_right(self._rule, episode):  # type: ignore[arg-type]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # on how fast a missing rule would be
+                right = _vmap_is_right(self._rule, episode)  # type: ignore[arg-type]
+            if not right:
                 warnings.warn(
                     f"torch's batched derivative of {type(self._rule.network).__name__} is wrong "
                     "or missing; tasks are adapted one after another, which is slower. A "
@@ -85,7 +88,8 @@ def _vmap_is_right(rule: GradientSteps, episode: Episode) -> bool:
         probe.batched = batched
         try:
             loss = mean_over_rows(probe.loss(probe(few), few.query_y), few.query_mask).mean()
-            parts = torch.autograd.grad(loss, list(probe.parameters()), materialize_grads=True)
+            trained = [p for p in probe.parameters() if p.requires_grad]
+            parts = torch.autograd.grad(loss, trained, materialize_grads=True)
         except (RuntimeError, ValueError):
             if not batched:
                 raise

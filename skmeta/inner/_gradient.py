@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skmeta.inner._losses import RowLoss, mean_over_rows
 from skmeta.inner._rule import InnerRule, TaskTensors, network_width
@@ -21,7 +22,7 @@ class GradientSteps(InnerRule):
     Parameters
     ----------
     network : Module
-        Maps rows to outputs.
+        Maps rows to outputs. Its frozen weights (``requires_grad=False``) take no steps.
     n_features_in, n_outputs : int
         The sizes of a row and of its prediction.
     loss : callable
@@ -62,10 +63,12 @@ class GradientSteps(InnerRule):
 
     def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Take the inner steps for every task."""
-        start = dict(self.network.named_parameters())
+        start = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         weights = {name: p.expand(len(X), *p.shape) for name, p in start.items()}
         gradient = self._over_tasks(grad(self._task_loss))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.first_order):
+        second_order = torch.is_grad_enabled() and not self.first_order
+        # Of the kernels for attention, the plain one alone has a second derivative.
+        with torch.set_grad_enabled(second_order), sdpa_kernel(SDPBackend.MATH):
             for _ in range(self.n_steps):
                 slope = gradient(weights, X, y, mask)
                 weights = {
@@ -86,21 +89,25 @@ class GradientSteps(InnerRule):
 
     def represent(self, X: Tensor) -> Tensor:
         """Return what enters the last linear layer, at the meta-parameters."""
-        last = [m for m in self.network.modules() if isinstance(m, nn.Linear)]
-        if not last:
-            return self.network(X)
         seen: list[Tensor] = []
-        hook = last[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+            for layer in self.network.modules()
+            if isinstance(layer, nn.Linear)
+        ]
         try:
-            self.network(X)
+            output: Tensor = self.network(X)
         finally:
-            hook.remove()
-        return seen[0].flatten(1)
+            for hook in hooks:
+                hook.remove()
+        return seen[-1].flatten(1) if seen else output
 
     @property
     def bytes_per_task(self) -> int:
         """Size of the weights of a task."""
-        return sum(p.numel() * p.element_size() for p in self.network.parameters())
+        return sum(
+            p.numel() * p.element_size() for p in self.network.parameters() if p.requires_grad
+        )
 
     def _run(self, weights: TaskTensors, X: Tensor) -> Tensor:
         output: Tensor = functional_call(self.network, weights, (X,))

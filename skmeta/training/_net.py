@@ -66,7 +66,8 @@ class EpisodeNet(NeuralNet):
         self._set_training(True)
         predicted = self.module_(batch)
         loss = self.criterion_(predicted, batch)
-        loss.backward()
+        if loss.requires_grad:  # a head on given features may have nothing to train
+            loss.backward()
         return {"loss": loss, "y_pred": predicted}
 
     def run_single_epoch(
@@ -99,4 +100,8 @@ class EpisodeNet(NeuralNet):
             n_updates += 1
             self.notify("on_batch_end", batch=batch, training=training, **step)
         self.history.record(prefix + "_batch_count", n_updates)
-        self.history.record(prefix + "_loss", float(total) / max(n_updates, 1))
+        loss = float(total) / max(n_updates, 1)
+        # As skorch writes it, so that a Checkpoint can wait for it.
+        best = all(loss < row[prefix + "_loss"] for row in self.history[:-1])
+        self.history.record(prefix + "_loss", loss)
+        self.history.record(prefix + "_loss_best", best)
