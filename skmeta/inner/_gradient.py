@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -67,8 +68,7 @@ class GradientSteps(InnerRule):
         weights = {name: p.expand(len(X), *p.shape) for name, p in start.items()}
         gradient = self._over_tasks(grad(self._task_loss))
         second_order = torch.is_grad_enabled() and not self.first_order
-        # Of the kernels for attention, the plain one alone has a second derivative.
-        with torch.set_grad_enabled(second_order), sdpa_kernel(SDPBackend.MATH):
+        with torch.set_grad_enabled(second_order), _plain_attention():
             for _ in range(self.n_steps):
                 slope = gradient(weights, X, y, mask)
                 weights = {
@@ -84,7 +84,8 @@ class GradientSteps(InnerRule):
 
     def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
         """Run the network with the weights of each task."""
-        output: Tensor = self._over_tasks(self._run)(state, X)
+        with _plain_attention():
+            output: Tensor = self._over_tasks(self._run)(state, X)
         return output
 
     def represent(self, X: Tensor) -> Tensor:
@@ -120,6 +121,18 @@ class GradientSteps(InnerRule):
         if self.batched:
             return vmap(function, randomness="different")
         return lambda *stacked: _loop(function, stacked)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attend by the operators that have a second derivative and run batched over tasks."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _loop(function: Callable[..., Any], stacked: tuple[Any, ...]) -> Any:
