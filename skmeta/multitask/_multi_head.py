@@ -228,8 +228,9 @@ class MultiHeadClassifier(DeepClassifierMixin, _MultiHead):
     new task fits `head` on the features of its rows. With `n_way`, episodes of classes are trained
     instead, and one matrix with a row for each class serves as the heads of all of them.
 
-    Pick it before the bi-level learners: it is as good on many problems and trains at a fraction
-    of their cost.
+    Pick it for classes that change from task to task, before the bi-level learners: it trains at a
+    fraction of their cost. Where tasks share a label set and show few rows, the default head has
+    no prior to lean on, and `EmpiricalBayesClassifier` is the better choice.
 
     Parameters
     ----------
