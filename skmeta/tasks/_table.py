@@ -198,7 +198,8 @@ def _factorize(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     if labels.dtype.kind != "O":
         names, codes = np.unique(labels, return_inverse=True)
         return names, codes
-    number: dict[Any, int] = {}
-    found = (number.setdefault(label, len(number)) for label in labels.tolist())
-    codes = np.fromiter(found, dtype=np.int64, count=len(labels))
-    return np.fromiter(number, dtype=object, count=len(number)), codes
+    listed = labels.tolist()
+    distinct = dict.fromkeys(listed)
+    number = dict(zip(distinct, range(len(distinct)), strict=True))
+    codes = np.fromiter(map(number.__getitem__, listed), dtype=np.int64, count=len(labels))
+    return np.fromiter(distinct, dtype=object, count=len(distinct)), codes
