@@ -80,9 +80,16 @@ def test_grid_search_over_a_pipeline_and_its_predict(name, table):
     search = GridSearchCV(pipe, grid, cv=cv, scoring=RMSE).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     np.testing.assert_array_equal(search.predict(X), search.best_estimator_.predict(X))
+    before = search.predict(X)
     new = skmeta.adapt(search, X[:4], y[:4])
     assert isinstance(new, Pipeline)
-    assert new.predict(X[:2]).shape == (2,)
+    scale, learn = search.best_estimator_
+    by_hand = learn.adapt(scale.transform(X[:4]), y[:4]).predict(scale.transform(X[:3]))
+    np.testing.assert_array_equal(new.predict(X[:3]), by_hand)
+    np.testing.assert_array_equal(
+        skmeta.adapt(search.best_estimator_, X[:4], y[:4]).predict(X[:3]), by_hand
+    )
+    np.testing.assert_array_equal(search.predict(X), before)
 
 
 @LEARNER
@@ -99,9 +106,10 @@ def test_results_do_not_depend_on_n_jobs(name, tasks):
     np.testing.assert_array_equal(scores[0], scores[1])
 
 
-def test_nested_cross_validation(table):
+@pytest.mark.parametrize("name", ["empirical bayes", "maml"])
+def test_nested_cross_validation(name, table):
     X, column, y = table
-    pipe, grid = pipeline("empirical bayes", column)
+    pipe, grid = pipeline(name, column)
     search = GridSearchCV(
         pipe, grid, cv=EpisodicKFold(3, 3, task_column=column, random_state=0), scoring=RMSE
     )
@@ -109,6 +117,12 @@ def test_nested_cross_validation(table):
     scores = cross_val_score(search, X, y, cv=outer, scoring=RMSE)
     assert scores.shape == (3,)
     assert np.isfinite(scores).all()
+    by_hand = []
+    for train, test in outer.split(X, y):
+        rows = [np.asarray(X)[i] if column == 0 else X.iloc[i] for i in (train, test)]
+        predicted = clone(search).fit(rows[0], y[train]).predict(rows[1])
+        by_hand.append(-np.sqrt(np.mean((predicted - y[test]) ** 2)))
+    np.testing.assert_allclose(scores, by_hand, rtol=1e-6)
 
 
 def test_few_shots_beat_none(tasks):
@@ -136,7 +150,7 @@ def test_stacking(table):
     X, column, y = table
     base = [
         ("bayes", EmpiricalBayesRegressor(task_column=column)),
-        ("level", EmpiricalBayesRegressor("intercept", task_column=column)),
+        ("heads", clone(LEARNERS["multi-head"][0]).set_params(task_column=column)),
     ]
     cv = EpisodicPartition(column)
     stack = StackingRegressor(base, LinearRegression(), cv=cv).fit(X, y)
@@ -158,9 +172,10 @@ class EpisodicPartition:
             yield np.flatnonzero(~test), np.flatnonzero(test)
 
 
-def test_permutation_importance_sees_the_task_column(tasks):
+@pytest.mark.parametrize("name", ["empirical bayes", "multi-head"])
+def test_permutation_importance_sees_the_task_column(name, tasks):
     X = np.column_stack([tasks.groups, tasks.data])
-    model = EmpiricalBayesRegressor(task_column=0).fit(X, tasks.target)
+    model = pipeline(name, 0)[0].fit(X, tasks.target)
     importance = permutation_importance(
         model, X, tasks.target, n_repeats=3, random_state=0, n_jobs=2
     )
