@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, Self, cast
 
@@ -151,8 +152,7 @@ class BaseDeepLearner(
         data = self._prepare(data)
         seed = check_random_state(self.random_state).randint(2**31)
         sampler = self._sampler(data, np.random.default_rng(seed))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with _seeded(seed, torch.device(self.device)):
             self.net_ = self._make_net(data).initialize()
             _reject_running_statistics(self.net_.module_)
             self._before_training(data, sampler)
@@ -386,6 +386,17 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
                 )
             width = self._n_slots
         return np.eye(width)[data.y]
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch for a while, and wake no device that is not used."""
+    on_cpu = device.type == "cpu"
+    with torch.random.fork_rng([] if on_cpu else [device], device_type=device.type):
+        torch.default_generator.manual_seed(seed)
+        if not on_cpu:
+            torch.manual_seed(seed)
+        yield
 
 
 def _reject_diverged(network: nn.Module) -> None:

@@ -81,6 +81,20 @@ def test_a_task_without_support_trains_the_initialisation(batched):
     assert_equal(found, by_hand(rule, squared_error, rows, predict))
 
 
+@pytest.mark.parametrize("batched", [True, False])
+def test_tasks_drop_units_of_their_own(batched):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 50), nn.Dropout(0.5), nn.Linear(50, 1))
+    rule = GradientSteps(network, 3, 1, loss=squared_error, lr=0.1, n_steps=1, first_order=False)
+    rule.batched = batched
+    X, y, mask = torch.randn(1, 4, 3).expand(2, 4, 3), torch.zeros(2, 4, 1), torch.ones(2, 4)
+    first, second = rule.predict(X, rule.adapt(X, y, mask))
+    assert not torch.allclose(first, second)
+    rule.eval()
+    first, second = rule.predict(X, rule.adapt(X, y, mask))
+    torch.testing.assert_close(first, second)
+
+
 def test_a_task_without_support_does_not_train_a_ridge_head():
     torch.manual_seed(0)
     body = MLP(3, hidden_layer_sizes=(4,), activation="tanh").double()

@@ -231,3 +231,16 @@ def test_a_learner_with_nothing_to_train_trains_nothing(tasks):
     model = fitted(learner, tasks)
     assert model.n_iter_ == 3
     np.testing.assert_array_equal(model.transform(tasks.data), tasks.data)
+
+
+def test_training_on_the_cpu_wakes_no_other_device(tasks, monkeypatch):
+    """A CUDA context in each worker of a search takes seconds and gigabytes."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError
+
+    expected = predictions(fitted(LEARNERS[0], tasks), tasks)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", fail)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", fail)
+    np.testing.assert_array_equal(predictions(fitted(LEARNERS[0], tasks), tasks), expected)
