@@ -67,7 +67,8 @@ def test_the_torch_side_does_not_import_scikit_learn(part):
             for name in names:
                 allowed = name.startswith(("torch", "skmeta.inner", "skmeta.modules"))
                 standard = name.split(".")[0] in {
-                    "__future__", "abc", "collections", "dataclasses", "math", "typing",
+                    "__future__", "abc", "collections", "contextlib", "dataclasses", "functools", "math", "typing",
+                    "warnings",
                 }  # fmt: skip
                 assert allowed or standard, f"{path.name} imports {name}"
 
