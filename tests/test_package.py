@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,7 @@ def test_the_torch_side_does_not_import_scikit_learn(part):
                 names = [node.module or ""]
             for name in names:
                 allowed = name.startswith(("torch", "skmeta.inner", "skmeta.modules"))
-                standard = name.split(".")[0] in {
-                    "__future__", "abc", "collections", "contextlib", "dataclasses", "functools", "math", "typing",
-                    "warnings",
-                }  # fmt: skip
+                standard = name.split(".")[0] in sys.stdlib_module_names
                 assert allowed or standard, f"{path.name} imports {name}"
 
 
