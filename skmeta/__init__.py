@@ -14,26 +14,60 @@ from skmeta.datasets import (
     make_sinusoid_tasks,
 )
 from skmeta.empirical_bayes import EmpiricalBayesClassifier, EmpiricalBayesRegressor
-from skmeta.exceptions import UnseenTaskWarning
-from skmeta.gradient import MAMLClassifier, MAMLRegressor
+from skmeta.exceptions import DivergenceWarning, UnseenTaskWarning
+from skmeta.gradient import (
+    ANILClassifier,
+    ANILRegressor,
+    BootstrappedMAMLClassifier,
+    BootstrappedMAMLRegressor,
+    CAVIAClassifier,
+    CAVIARegressor,
+    IMAMLClassifier,
+    IMAMLRegressor,
+    MAMLClassifier,
+    MAMLRegressor,
+    MetaSGDClassifier,
+    MetaSGDRegressor,
+    MinibatchProxClassifier,
+    MinibatchProxRegressor,
+    ReptileClassifier,
+    ReptileRegressor,
+)
 from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
 from skmeta.modules import MLP
 from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
+from skmeta.optim import SAM
 from skmeta.utils.estimator_checks import check_meta_learner
 
 __all__ = [
     "MLP",
+    "SAM",
+    "ANILClassifier",
+    "ANILRegressor",
+    "BootstrappedMAMLClassifier",
+    "BootstrappedMAMLRegressor",
+    "CAVIAClassifier",
+    "CAVIARegressor",
+    "DivergenceWarning",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",
     "EpisodicKFold",
     "EpisodicShuffleSplit",
+    "IMAMLClassifier",
+    "IMAMLRegressor",
     "MAMLClassifier",
     "MAMLRegressor",
+    "MetaSGDClassifier",
+    "MetaSGDRegressor",
+    "MinibatchProxClassifier",
+    "MinibatchProxRegressor",
     "MultiHeadClassifier",
     "MultiHeadRegressor",
     "PerTask",
+    "ReptileClassifier",
+    "ReptileRegressor",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "Shared",

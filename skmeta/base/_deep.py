@@ -212,7 +212,7 @@ class BaseDeepLearner(
         else:
             accepted = inspect.signature(module).parameters
             if "n_features_in" in accepted:
-                given.setdefault("module__n_features_in", data.X.shape[1])
+                given.setdefault("module__n_features_in", self._n_net_inputs(data))
             if "n_outputs" in accepted and self._body_has_outputs:
                 given.setdefault("module__n_outputs", self._n_net_outputs)
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
@@ -226,7 +226,7 @@ class BaseDeepLearner(
             "optimizer": self.optimizer,
             "lr": self.lr,
             "max_epochs": -(-self.max_iter // self._updates_per_epoch),
-            "callbacks": self.callbacks,
+            "callbacks": [*self._own_callbacks(), *(self.callbacks or [])] or None,
             "train_split": None,
             "device": self.device,
             "verbose": int(self.verbose),
@@ -243,6 +243,14 @@ class BaseDeepLearner(
     def _n_net_outputs(self) -> int:
         """Return the number of columns of `_encode`."""
         raise NotImplementedError
+
+    def _n_net_inputs(self, data: TaskData) -> int:
+        """Return the number of inputs of the network."""
+        return int(data.X.shape[1])
+
+    def _own_callbacks(self) -> list[tuple[str, Any]]:
+        """Return what the algorithm itself wants called."""
+        return []
 
     @property
     def _rule(self) -> InnerRule:

@@ -20,6 +20,32 @@ __all__ = [
 T = TypeVar("T", bound=type)
 
 _DOCS = {
+    "inner_lr": """
+        inner_lr : float or dict, default={default}
+            The inner rate α, or rates of layers by the names of their parameters, such as
+            ``{{"0": 0.1, "2.weight": 0.01}}``; layers left out take no steps.
+        """,
+    "n_inner_steps": """
+        n_inner_steps : int, default={default}
+            Gradient steps on the support in training.
+        """,
+    "n_adapt_steps": """
+        n_adapt_steps : int, default=None
+            Gradient steps in use; None takes as many as in training. It may be set after `fit`.
+        """,
+    "max_inner_norm": """
+        max_inner_norm : float, default=None
+            The largest norm of a task's inner gradient; a longer one is scaled down to it.
+        """,
+    "compile": """
+        compile : bool or "auto", default={default}
+            Whether to compile the meta-step to native code, which takes some ten seconds once and
+            a C++ compiler; "auto" does so from 5000 meta-updates on.
+        """,
+    "chunk_size": """
+        chunk_size : int, default=None
+            Tasks of a meta-update to differentiate at once, which bounds memory; None for all.
+        """,
     "n_shots": """
         n_shots : int or (int, int), default={default}
             Support rows of a training episode, or the smallest and largest number, drawn anew for

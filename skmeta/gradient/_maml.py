@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
-import torch
 from sklearn.utils.validation import check_scalar
-from torch import Tensor
 
-from skmeta.base import State
-from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
-from skmeta.base._params import EpisodicParams, meta_learner
-from skmeta.inner import Episode, GradientSteps, mean_over_rows
-from skmeta.tasks import EpisodeSampler, TaskData
+from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
+from skmeta.base._params import meta_learner
+from skmeta.gradient._base import GradientLearner
+from skmeta.inner import GradientSteps
+from skmeta.tasks import TaskData
 
 __all__ = ["MAMLClassifier", "MAMLRegressor"]
 
-_AUDIT_TASKS = 2
-_AUDIT_TOLERANCE = 1e-6
-
 
 @meta_learner
-class _MAML(EpisodicParams, BaseDeepLearner):
-    inner_lr: float = 0.01
-    n_inner_steps: int = 1
-    n_adapt_steps: int | None = None
+class _MAML(GradientLearner):
     first_order: bool = False
+    learn_inner_lr: bool = False
+    inner_rho: float = 0.0
 
-    _body_has_outputs = True
-
-    @property
-    def _shots(self) -> int | tuple[int, int]:  # type: ignore[override]
-        return self.n_shots
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_scalar(self.inner_rho, "inner_rho", Real, min_val=0)
 
     def _wrapper(self, data: TaskData) -> Any:
-        check_scalar(self.inner_lr, "inner_lr", Real, min_val=0)
-        check_scalar(self.n_inner_steps, "n_inner_steps", Integral, min_val=0)
         return partial(
             GradientSteps,
             n_features_in=data.X.shape[1],
@@ -48,60 +36,10 @@ class _MAML(EpisodicParams, BaseDeepLearner):
             lr=self.inner_lr,
             n_steps=self.n_inner_steps,
             first_order=self.first_order,
+            learn_lr="layer" if self.learn_inner_lr else None,
+            max_norm=self.max_inner_norm,
+            radius=self.inner_rho,
         )
-
-    def _adapt_tasks(self, data: TaskData) -> State:
-        steps = self.n_inner_steps if self.n_adapt_steps is None else self.n_adapt_steps
-        check_scalar(steps, "n_adapt_steps", Integral, min_val=0)
-        self._rule.n_steps = steps  # type: ignore[assignment]
-        return super()._adapt_tasks(data)
-
-    def _before_training(self, data: TaskData, sampler: EpisodeSampler) -> None:
-        if self.module is not None:
-            stream = self._stream(data, sampler)
-            episode = next(iter(stream))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # on how fast a missing rule would be
-                right = _vmap_is_right(self._rule, episode)  # type: ignore[arg-type]
-            if not right:
-                warnings.warn(
-                    f"torch's batched derivative of {type(self._rule.network).__name__} is wrong "
-                    "or missing; tasks are adapted one after another, which is slower. A "
-                    "normalisation layer without affine parameters avoids it.",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-                self._rule.batched = False  # type: ignore[assignment]
-
-
-def _vmap_is_right(rule: GradientSteps, episode: Episode) -> bool:
-    """Compare the batched meta-gradient with the plain loop's, in double precision."""
-    few = Episode(
-        *(
-            None if value is None else _double(value[:_AUDIT_TASKS])
-            for value in vars(episode).values()
-        )  # type: ignore[arg-type]
-    )
-    gradients = []
-    for batched in (False, True):
-        probe = copy.deepcopy(rule).double().eval()
-        probe.batched = batched
-        try:
-            loss = mean_over_rows(probe.loss(probe(few), few.query_y), few.query_mask).mean()
-            trained = [p for p in probe.parameters() if p.requires_grad]
-            parts = torch.autograd.grad(loss, trained, materialize_grads=True)
-        except (RuntimeError, ValueError):
-            if not batched:
-                raise
-            return False
-        gradients.append(torch.cat([part.flatten() for part in parts]))
-    reference, batched_gradient = gradients
-    error = (batched_gradient - reference).norm()
-    return bool(error <= _AUDIT_TOLERANCE * reference.norm().clamp(min=1e-12))
-
-
-def _double(value: Tensor) -> Tensor:
-    return value.double() if value.is_floating_point() else value
 
 
 @meta_learner
@@ -118,14 +56,13 @@ class MAMLRegressor(DeepRegressorMixin, _MAML):
 
     Parameters
     ----------
-    inner_lr : float, default=0.01
-        The inner rate α.
-    n_inner_steps : int, default=1
-        Gradient steps on the support in training.
-    n_adapt_steps : int, default=None
-        Gradient steps in use; None takes as many as in training.
     first_order : bool, default=False
         Whether to drop the second-order terms of the meta-gradient.
+    learn_inner_lr : bool, default=False
+        Whether to meta-learn the inner rate of each weight matrix and bias, from `inner_lr` on.
+    inner_rho : float, default=0
+        Sharpness-aware inner steps: take the inner gradient at ``w + inner_rho ∇L / ‖∇L‖``.
+        For the outer level there is ``optimizer=skmeta.SAM``.
     {shared}
 
     Attributes
@@ -142,14 +79,20 @@ class MAMLRegressor(DeepRegressorMixin, _MAML):
     Losses are means over rows, then over tasks. All tasks of a meta-batch are adapted at once
     (`torch.func.vmap`). torch's second derivative of some fused layers is wrong under vmap, so the
     meta-gradient of a given module is compared once with a plain loop over tasks; where they
-    differ, `fit` warns and uses the loop. More steps in use than in training fit a task better
-    while `inner_lr` is small, and diverge when it is not; `n_adapt_steps` may be set after `fit`.
+    differ, `fit` warns and uses the loop. A multilayer perceptron, the default, has the task
+    dimension in its matrix products; convolutions on a CPU take one task after another.
+    More steps in use than in training fit a task better while `inner_lr` is small. A task that
+    they make worse goes back to the step at which its support loss was lowest, with a
+    `DivergenceWarning`.
 
     References
     ----------
     .. [1] C. Finn, P. Abbeel, S. Levine (2017). Model-agnostic meta-learning for fast adaptation
        of deep networks. ICML; arXiv:1703.03400, equation 1 and algorithm 2; section 5.2 for
        `first_order`.
+    .. [2] A. Antoniou, H. Edwards, A. Storkey (2019). How to train your MAML. ICLR;
+       arXiv:1810.09502, for `learn_inner_lr`.
+    .. [3] M. Abbas et al. (2022). Sharp-MAML. ICML; arXiv:2206.03996, for `inner_rho`.
 
     Examples
     --------
@@ -173,14 +116,13 @@ class MAMLClassifier(DeepClassifierMixin, _MAML):
 
     Parameters
     ----------
-    inner_lr : float, default=0.01
-        The inner rate α.
-    n_inner_steps : int, default=1
-        Gradient steps on the support in training.
-    n_adapt_steps : int, default=None
-        Gradient steps in use; None takes as many as in training.
     first_order : bool, default=False
         Whether to drop the second-order terms of the meta-gradient.
+    learn_inner_lr : bool, default=False
+        Whether to meta-learn the inner rate of each weight matrix and bias, from `inner_lr` on.
+    inner_rho : float, default=0
+        Sharpness-aware inner steps: take the inner gradient at ``w + inner_rho ∇L / ‖∇L‖``.
+        For the outer level there is ``optimizer=skmeta.SAM``.
     {shared}
 
     Attributes

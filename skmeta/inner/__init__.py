@@ -5,20 +5,37 @@ This side knows tensors alone; nothing in it imports scikit-learn.
 
 from skmeta.inner._gradient import GradientSteps
 from skmeta.inner._joint import JointHeads
-from skmeta.inner._losses import cross_entropy, mean_over_rows, squared_error
+from skmeta.inner._losses import RowLoss, cross_entropy, mean_over_rows, row_shares, squared_error
+from skmeta.inner._networks import TaskNetworks
+from skmeta.inner._proximal import ProximalSteps
 from skmeta.inner._ridge import RidgeSolve, solve_ridge
-from skmeta.inner._rule import Episode, InnerRule, TaskTensors, network_width
+from skmeta.inner._rule import (
+    Episode,
+    EpisodeModule,
+    InnerRule,
+    Objective,
+    TaskTensors,
+    all_rows,
+    network_width,
+)
 
 __all__ = [
     "Episode",
+    "EpisodeModule",
     "GradientSteps",
     "InnerRule",
     "JointHeads",
+    "Objective",
+    "ProximalSteps",
     "RidgeSolve",
+    "RowLoss",
+    "TaskNetworks",
     "TaskTensors",
+    "all_rows",
     "cross_entropy",
     "mean_over_rows",
     "network_width",
+    "row_shares",
     "solve_ridge",
     "squared_error",
 ]

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from skmeta.inner._losses import RowLoss, mean_over_rows
+from skmeta.inner._losses import RowLoss, row_shares
+from skmeta.inner._networks import (
+    LoopedNetworks,
+    Rates,
+    StackedMLP,
+    TaskNetworks,
+    VmappedNetworks,
+    step,
+)
+from skmeta.inner._rates import InnerRates
 from skmeta.inner._rule import InnerRule, TaskTensors, network_width
 
 __all__ = ["GradientSteps"]
+
+_ENGINES: dict[str, type[TaskNetworks]] = {
+    "stacked": StackedMLP,
+    "vmap": VmappedNetworks,
+    "loop": LoopedNetworks,
+}
 
 
 class GradientSteps(InnerRule):
@@ -26,15 +37,22 @@ class GradientSteps(InnerRule):
         Maps rows to outputs. Its frozen weights (``requires_grad=False``) take no steps.
     n_features_in, n_outputs : int
         The sizes of a row and of its prediction.
-    loss : callable
+    loss : RowLoss
         The loss of each row.
-    lr : float
-        The inner rate α.
+    lr : float, (float, float) or dict
+        The inner rates α, see `InnerRates`.
     n_steps : int
-        The number of steps.
-    first_order : bool
+        The number of steps; in use `n_adapt_steps` of them, unless that is None.
+    first_order : bool, default=False
         Treat the inner gradients as constants: the meta-gradient is then the query gradient at
         the adapted weights.
+    learn_lr : {None, "layer", "weight"}, default=None
+        Whether the rates are meta-learned.
+    max_norm : float, default=None
+        The largest norm of a task's inner gradient; a longer one is scaled down to it.
+    radius : float, default=0
+        Take the inner gradient at ``w + radius ∇L / ‖∇L‖``, where the loss is about the highest
+        nearby.
     """
 
     def __init__(
@@ -44,9 +62,12 @@ class GradientSteps(InnerRule):
         n_outputs: int,
         *,
         loss: RowLoss,
-        lr: float,
+        lr: float | tuple[float, float] | Mapping[str, float],
         n_steps: int,
-        first_order: bool,
+        first_order: bool = False,
+        learn_lr: str | None = None,
+        max_norm: float | None = None,
+        radius: float = 0.0,
     ) -> None:
         super().__init__()
         width = network_width(network, n_features_in)
@@ -57,36 +78,133 @@ class GradientSteps(InnerRule):
             )
         self.network = network
         self.loss = loss
-        self.lr = lr
         self.n_steps = n_steps
+        self.n_adapt_steps: int | None = None
         self.first_order = first_order
-        self.batched = True  # False: one task after another, for operators that vmap gets wrong
+        self.max_norm = max_norm
+        self.radius = radius
+        try:
+            self.use("stacked")
+        except ValueError:
+            convolves = any(isinstance(m, nn.modules.conv._ConvNd) for m in network.modules())
+            self.use("loop" if convolves and next(network.parameters()).is_cpu else "vmap")
+        self.rates = InnerRates(self.networks.start(), lr, learn_lr)
+
+    def use(self, engine: str) -> None:
+        """Choose how networks run: "stacked", "vmap" or "loop".
+
+        A multilayer perceptron runs stacked by itself and others by vmap, except that tasks take
+        turns where that is faster, with convolutions on a CPU.
+
+        Parameters
+        ----------
+        engine : str
+            The way.
+        """
+        self.engine = engine
+        self.networks = _ENGINES[engine](self.network, self.loss)
 
     def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
-        """Take the inner steps for every task."""
-        start = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        weights = {name: p.expand(len(X), *p.shape) for name, p in start.items()}
-        gradient = self._over_tasks(grad(self._task_loss))
-        second_order = torch.is_grad_enabled() and not self.first_order
-        with torch.set_grad_enabled(second_order), _plain_attention():
-            for _ in range(self.n_steps):
-                slope = gradient(weights, X, y, mask)
-                weights = {
-                    name: torch.sub(w, slope[name], alpha=self.lr) for name, w in weights.items()
-                }
+        """Take the inner steps for every task.
+
+        In use (`eval` mode, no gradients) the state also has the number of steps that each task
+        has taken: one whose steps diverged goes back to where its support loss was lowest.
+        """
+        share, rates = row_shares(mask), self.rates()
+        start = self.networks.start()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.first_order):
+            weights = self.descend(start, X, y, share, rates, self.n_steps)
         if self.first_order and torch.is_grad_enabled():
             # The value of the adapted weights, the derivative of the identity.
             weights = {
                 name: w.detach() + (start[name] - start[name].detach())
                 for name, w in weights.items()
             }
+        if self.training or torch.is_grad_enabled():
+            return self.networks.for_each(weights, len(X))
+        n_steps = self.n_steps if self.n_adapt_steps is None else self.n_adapt_steps
+        return self._settle(weights, X, y, share, rates, n_steps)
+
+    def descend(
+        self,
+        weights: TaskTensors,
+        X: Tensor,
+        y: Tensor,
+        share: Tensor,
+        rates: Rates,
+        n_steps: int,
+    ) -> TaskTensors:
+        """Take steps for every task."""
+        for _ in range(n_steps):
+            weights = self.step(weights, X, y, share, rates)
         return weights
+
+    def step(
+        self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates
+    ) -> TaskTensors:
+        """Take one step for every task."""
+        at = weights
+        if self.radius:
+            slope = self.networks.slope(weights, X, y, share)
+            at = _scaled_sum(weights, slope, self.radius / _norms(slope).clamp(min=1e-12))
+        elif self.max_norm is None:
+            return self.networks.descend(weights, X, y, share, rates)
+        slope = self.networks.slope(at, X, y, share)
+        if self.max_norm is not None:
+            shrink = (self.max_norm / _norms(slope).clamp(min=1e-12)).clamp(max=1.0)
+            slope = {name: _by_task(shrink, s) * s for name, s in slope.items()}
+        return {name: step(w, slope[name], rates[name]) for name, w in weights.items()}
 
     def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
         """Run the network with the weights of each task."""
-        with _plain_attention():
-            output: Tensor = self._over_tasks(self._run)(state, X)
-        return output
+        return self.networks.run({name: state[name] for name in self.networks.start()}, X)
+
+    def _settle(
+        self,
+        trained: TaskTensors,
+        X: Tensor,
+        y: Tensor,
+        share: Tensor,
+        rates: Rates,
+        n_steps: int,
+    ) -> TaskTensors:
+        """Go on to `n_steps`, or start again if they are fewer; undo steps that diverged."""
+        if n_steps < self.n_steps:
+            trained = self.descend(self.networks.start(), X, y, share, rates, n_steps)
+        more = max(n_steps - self.n_steps, 0)
+        weights = self.descend(trained, X, y, share, rates, more)
+        state = dict(self.networks.for_each(weights, len(X)))
+        diverged = ~torch.stack([w.flatten(1).sum(1) for w in state.values()]).sum(0).isfinite()
+        if more:
+            after = self._support_loss(weights, X, y, share)
+            diverged |= ~(after <= self._support_loss(trained, X, y, share))
+        state["n_steps"] = torch.full((len(X),), n_steps, device=X.device)
+        if diverged.any():
+            best = self._lowest(X[diverged], y[diverged], share[diverged], rates, n_steps)
+            state = {name: value.clone() for name, value in state.items()}
+            for name, value in best.items():
+                state[name][diverged] = value
+        return state
+
+    def _lowest(
+        self, X: Tensor, y: Tensor, share: Tensor, rates: Rates, n_steps: int
+    ) -> TaskTensors:
+        """Return the weights of each task at the step where its support loss is lowest."""
+        weights = self.networks.start()
+        best = dict(self.networks.for_each(weights, len(X)))
+        best["n_steps"] = torch.zeros(len(X), dtype=torch.int64, device=X.device)
+        lowest = self._support_loss(weights, X, y, share)
+        for number in range(1, n_steps + 1):
+            weights = self.step(weights, X, y, share, rates)
+            loss = self._support_loss(weights, X, y, share)
+            better = loss < lowest
+            lowest = torch.where(better, loss, lowest)
+            now = {**weights, "n_steps": torch.full_like(best["n_steps"], number)}
+            best = {n: torch.where(_by_task(better, now[n]), now[n], b) for n, b in best.items()}
+        return best
+
+    def _support_loss(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> Tensor:
+        return (self.loss(self.networks.run(weights, X), y) * share).sum(dim=1)
 
     def represent(self, X: Tensor) -> Tensor:
         """Return what enters the last linear layer, at the meta-parameters."""
@@ -110,43 +228,15 @@ class GradientSteps(InnerRule):
             p.numel() * p.element_size() for p in self.network.parameters() if p.requires_grad
         )
 
-    def _run(self, weights: TaskTensors, X: Tensor) -> Tensor:
-        output: Tensor = functional_call(self.network, weights, (X,))
-        return output
 
-    def _task_loss(self, weights: TaskTensors, X: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-        return mean_over_rows(self.loss(self._run(weights, X), y), mask)
-
-    def _over_tasks(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if self.batched:
-            return vmap(function, randomness="different")
-        return lambda *stacked: _loop(function, stacked)
+def _norms(slope: TaskTensors) -> Tensor:
+    """Return the norm of each task's gradient."""
+    return torch.stack([s.flatten(1).square().sum(dim=1) for s in slope.values()]).sum(dim=0).sqrt()
 
 
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attend by the operators that have a second derivative and run batched over tasks."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+def _by_task(factor: Tensor, like: Tensor) -> Tensor:
+    return factor.view(-1, *[1] * (like.ndim - 1))
 
 
-def _loop(function: Callable[..., Any], stacked: tuple[Any, ...]) -> Any:
-    """Do what vmap does, one task after another."""
-    n_tasks = len(stacked[-1])
-    results = [
-        function(*(_pick(argument, task) for argument in stacked)) for task in range(n_tasks)
-    ]
-    if isinstance(results[0], dict):
-        return {name: torch.stack([r[name] for r in results]) for name in results[0]}
-    return torch.stack(results)
-
-
-def _pick(argument: Any, task: int) -> Any:
-    if isinstance(argument, dict):
-        return {name: value[task] for name, value in argument.items()}
-    return argument[task]
+def _scaled_sum(weights: TaskTensors, slope: TaskTensors, factor: Tensor) -> TaskTensors:
+    return {name: w + _by_task(factor, slope[name]) * slope[name] for name, w in weights.items()}

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from skmeta.inner._rule import Episode, network_width
+from skmeta.inner._rule import Episode, EpisodeModule, network_width
 
 __all__ = ["JointHeads"]
 
 
-class JointHeads(nn.Module):
+class JointHeads(EpisodeModule):
     """The network of multi-task training.
 
     Parameters

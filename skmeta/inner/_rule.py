@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Episode", "InnerRule", "TaskTensors", "network_width"]
+__all__ = [
+    "Episode",
+    "EpisodeModule",
+    "InnerRule",
+    "Objective",
+    "TaskTensors",
+    "all_rows",
+    "network_width",
+]
 
 TaskTensors = dict[str, Tensor]
 """What adaptation leaves of tasks; the first dimension of each tensor runs over the tasks."""
@@ -44,8 +55,48 @@ class Episode:
     classes: Tensor | None = None
     there: Tensor | None = None
 
+    def chunks(self, n_tasks: int | None) -> Iterator[Episode]:
+        """Yield episodes of at most `n_tasks` of these tasks; None leaves them together."""
+        if n_tasks is None or n_tasks >= len(self.tasks):
+            yield self
+            return
+        for start in range(0, len(self.tasks), n_tasks):
+            some = slice(start, start + n_tasks)
+            parts: Any = {name: t if t is None else t[some] for name, t in vars(self).items()}
+            yield Episode(**parts)
 
-class InnerRule(nn.Module, ABC):
+
+def all_rows(episode: Episode) -> Episode:
+    """Return an episode whose query is the support and the query taken together."""
+    return dataclasses.replace(
+        episode,
+        query_X=torch.cat([episode.support_X, episode.query_X], dim=1),
+        query_y=torch.cat([episode.support_y, episode.query_y], dim=1),
+        query_mask=torch.cat([episode.support_mask, episode.query_mask], dim=1),
+    )
+
+
+class Objective(Protocol):
+    """What is minimised over tasks."""
+
+    def task_losses(self, predicted: Tensor, episode: Episode) -> Tensor:
+        """Return the query loss of each task."""
+        ...
+
+    def as_target(self, predicted: Tensor, episode: Episode) -> Tensor:
+        """Return the query targets that predictions stand for."""
+        ...
+
+
+class EpisodeModule(nn.Module):
+    """A module that learns from episodes."""
+
+    def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
+        """Return the loss of each task, whose gradient is the task's meta-gradient."""
+        return objective.task_losses(self(episode), episode)
+
+
+class InnerRule(EpisodeModule, ABC):
     """From the support of each task to a predictor of its own, batched over tasks."""
 
     @abstractmethod

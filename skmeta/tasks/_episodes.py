@@ -159,8 +159,8 @@ class EpisodeSampler:
                 f"least {self.low + 1} rows, and the largest has {sizes.max(initial=0)}."
             )
 
-    def batches(self, n_tasks: int) -> Iterator[Episodes]:
-        """Yield meta-batches without end.
+    def blocks(self, n_tasks: int) -> Iterator[Episodes]:
+        """Yield episodes without end, those of many meta-batches at a time.
 
         Parameters
         ----------
@@ -170,12 +170,11 @@ class EpisodeSampler:
         Yields
         ------
         episodes : Episodes
+            Of one meta-batch after another.
         """
         n_batches = max(1, _BLOCK // n_tasks)
         while True:
-            block = self.draw(n_batches * n_tasks, per_batch=n_tasks)
-            for start in range(0, n_batches * n_tasks, n_tasks):
-                yield block[start : start + n_tasks]
+            yield self.draw(n_batches * n_tasks, per_batch=n_tasks)
 
     def draw(self, n_episodes: int, per_batch: int | None = None) -> Episodes:
         """Draw episodes.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PrintLog
-from torch import nn
+from torch import Tensor, nn
 
+from skmeta.inner import Episode, EpisodeModule
+from skmeta.training._compiled import CompiledGradient
 from skmeta.training._stream import EpisodeStream
 
 __all__ = ["EpisodeNet"]
@@ -29,6 +30,8 @@ class EpisodeNet(NeuralNet):
         Makes the module to train out of the network.
     dtype : torch.dtype
         The float type of the weights.
+    chunk_size : int, default=None
+        Tasks to differentiate at once; None for the whole meta-batch.
     """
 
     def __init__(
@@ -37,10 +40,12 @@ class EpisodeNet(NeuralNet):
         *args: Any,
         wrap: Callable[[nn.Module], nn.Module],
         dtype: torch.dtype,
+        chunk_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.wrap = wrap
         self.dtype = dtype
+        self.chunk_size = chunk_size
         super().__init__(module, *args, **kwargs)
 
     @property
@@ -51,7 +56,24 @@ class EpisodeNet(NeuralNet):
         """Build the network and wrap it."""
         network = self.initialized_instance(self.module, self.get_params_for("module"))
         self.module_ = self.wrap(network.to(self.dtype)).to(self.dtype)
+        self.n_updates_ = 0
+        self.compiled_: CompiledGradient | None = None
         return self
+
+    def compile_gradient(self, episode: Episode) -> None:
+        """Compile the meta-step for episodes like this one.
+
+        Parameters
+        ----------
+        episode : Episode
+            Any episode that training may draw.
+        """
+        compiled = CompiledGradient(cast(EpisodeModule, self.module_), self.criterion_)
+        compiled(episode)
+        self.compiled_ = compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "compiled_": None}
 
     def get_dataset(self, X: EpisodeStream, y: Any = None) -> EpisodeStream:
         """Return the stream: it is its own data set."""
@@ -61,14 +83,18 @@ class EpisodeNet(NeuralNet):
         """Return the stream: it is its own iterator."""
         return dataset
 
-    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Compute the meta-loss of a meta-batch and its gradient."""
-        self._set_training(True)
-        predicted = self.module_(batch)
-        loss = self.criterion_(predicted, batch)
-        if loss.requires_grad:  # a head on given features may have nothing to train
-            loss.backward()
-        return {"loss": loss, "y_pred": predicted}
+    def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
+        """Compute the meta-loss of a meta-batch and its gradient, a chunk of tasks at a time."""
+        if self.compiled_ is not None:
+            return {"loss": self.compiled_(batch), "y_pred": None}
+        total: Tensor | float = 0.0
+        for part in batch.chunks(self.chunk_size):
+            losses = cast(EpisodeModule, self.module_).task_losses(part, self.criterion_)
+            loss = self.criterion_.aggregate(losses) * (len(part.tasks) / len(batch.tasks))
+            if loss.requires_grad:  # a head on given features may have nothing to train
+                loss.backward()
+            total = total + loss.detach()
+        return {"loss": total, "y_pred": None}
 
     def run_single_epoch(
         self,
@@ -81,26 +107,28 @@ class EpisodeNet(NeuralNet):
         """Run the meta-updates of an epoch, and record their mean loss.
 
         Unlike skorch's, the history has no entry for each batch: meta-batches are many and small.
+        Losses stay on the device until the epoch ends, so that it never waits.
         """
         if iterator is None:
             return
-        total = torch.zeros((), dtype=torch.float64)
-        n_updates = 0
+        self._set_training(True)
+        losses = []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **kwargs)
-            value = step["loss"].item()
-            self.n_updates_ = getattr(self, "n_updates_", 0) + 1
-            if not math.isfinite(value):
-                raise ValueError(
-                    f"The meta-loss became {value} at update {self.n_updates_}. Scale the features "
-                    "to unit variance, or lower inner_lr or lr."
-                )
-            total += value
-            n_updates += 1
+            losses.append(step["loss"])
+            self.n_updates_ += 1
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record(prefix + "_batch_count", n_updates)
-        loss = float(total) / max(n_updates, 1)
+        value = torch.stack(losses).double().cpu() if losses else torch.zeros(1)
+        if not value.isfinite().all():
+            first = int(value.isfinite().logical_not().nonzero()[0])
+            raise ValueError(
+                f"The meta-loss became {value[first]} at update "
+                f"{self.n_updates_ - len(losses) + first + 1}. Scale the features to unit "
+                "variance, or lower inner_lr or lr."
+            )
+        self.history.record(prefix + "_batch_count", len(losses))
+        loss = float(value.mean())
         # As skorch writes it, so that a Checkpoint can wait for it.
         best = all(loss < row[prefix + "_loss"] for row in self.history[:-1])
         self.history.record(prefix + "_loss", loss)

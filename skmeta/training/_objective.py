@@ -27,10 +27,24 @@ class MeanOverTasks(nn.Module):
 
     def forward(self, predicted: Tensor, episode: Episode) -> Tensor:
         """Return the meta-loss."""
-        return self.task_losses(predicted, episode).mean()
+        return self.aggregate(self.task_losses(predicted, episode))
+
+    def aggregate(self, losses: Tensor) -> Tensor:
+        """Return the meta-loss from the loss of each task."""
+        return losses.mean()
 
     def task_losses(self, predicted: Tensor, episode: Episode) -> Tensor:
         """Return the query loss of each task."""
-        if episode.there is not None:
-            predicted = predicted + _ABSENT * (1 - episode.there)[:, None]
-        return mean_over_rows(self.loss(predicted, episode.query_y), episode.query_mask)
+        losses = self.loss(_present(predicted, episode), episode.query_y)
+        return mean_over_rows(losses, episode.query_mask)
+
+    def as_target(self, predicted: Tensor, episode: Episode) -> Tensor:
+        """Return the query targets that predictions stand for."""
+        return self.loss.as_target(_present(predicted, episode))
+
+
+def _present(predicted: Tensor, episode: Episode) -> Tensor:
+    """Rule out the classes that a task does not have."""
+    if episode.there is None:
+        return predicted
+    return predicted + _ABSENT * (1 - episode.there)[:, None]

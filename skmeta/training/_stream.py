@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from skmeta.inner import Episode
 from skmeta.tasks import Episodes, EpisodeSampler
 
 __all__ = ["EpisodeStream"]
+
+_BLOCK_CELLS = 1 << 20  # numbers gathered at once
 
 
 class EpisodeStream:
@@ -47,9 +50,11 @@ class EpisodeStream:
     ) -> None:
         self.X = X
         self.y = y
-        self.batches = sampler.batches(n_tasks)
+        self.sampler = sampler
+        self.n_tasks = n_tasks
         self.left = n_updates
         self.per_epoch = per_epoch
+        self._episodes = self._draw()
 
     def __len__(self) -> int:
         return min(self.per_epoch, self.left)
@@ -57,17 +62,25 @@ class EpisodeStream:
     def __iter__(self) -> Iterator[Episode]:
         for _ in range(len(self)):
             self.left -= 1
-            yield self._gather(next(self.batches))
+            yield next(self._episodes)
 
-    def _gather(self, drawn: Episodes) -> Episode:
+    def _draw(self) -> Iterator[Episode]:
+        """Yield meta-batches without end, gathered many at a time: it is the calls that cost."""
+        for drawn in self.sampler.blocks(self.n_tasks):
+            rows = self.n_tasks * (drawn.support.shape[1] + drawn.query.shape[1])
+            at_once = max(1, _BLOCK_CELLS // max(rows * self.X.shape[1], 1)) * self.n_tasks
+            for start in range(0, len(drawn.tasks), at_once):
+                yield from self._gather(drawn[start : start + at_once])
+
+    def _gather(self, drawn: Episodes) -> Iterator[Episode]:
         support_mask, query_mask = self._mask(drawn.support_mask), self._mask(drawn.query_mask)
         support, query = self._index(drawn.support), self._index(drawn.query)
-        n_outputs = self.y.shape[1]
-        classes = None if drawn.classes is None else self._index(drawn.classes)
-        there = None
+        classes = there = None
+        if drawn.classes is not None:
+            classes = self._index(drawn.classes)
         if drawn.n_ways is not None:
-            there = self._mask(np.arange(n_outputs) < drawn.n_ways[:, None])
-        return Episode(
+            there = self._mask(np.arange(self.y.shape[1]) < drawn.n_ways[:, None])
+        parts = (
             self.X[support],
             self._targets(support, drawn.support_slots) * support_mask[..., None],
             support_mask,
@@ -78,6 +91,12 @@ class EpisodeStream:
             classes,
             there,
         )
+        n_batches = len(drawn.tasks) // self.n_tasks
+        batches = (
+            repeat(None) if p is None else p.view(n_batches, self.n_tasks, *p.shape[1:]).unbind()
+            for p in parts
+        )
+        return (Episode(*batch) for batch in zip(*batches, strict=False))
 
     def _targets(self, rows: Tensor, slots: NDArray[np.int64] | None) -> Tensor:
         if slots is None:

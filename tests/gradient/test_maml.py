@@ -68,7 +68,7 @@ def test_a_layer_that_vmap_differentiates_wrongly_falls_back_to_the_loop(tasks, 
     """torch's batched second derivative of these layers is wrong, without a word."""
     with pytest.warns(RuntimeWarning, match="one after another"):
         model = fit(tasks, module=Network, net_params={"module__layer": layer})
-    assert not model.net_.module_.batched
+    assert model.net_.module_.engine == "loop"
 
 
 @pytest.mark.parametrize("layer", [
@@ -79,7 +79,7 @@ def test_a_layer_that_vmap_differentiates_wrongly_falls_back_to_the_loop(tasks, 
 ])  # fmt: skip
 def test_other_layers_stay_batched(tasks, layer):
     model = fit(tasks, module=Network, net_params={"module__layer": layer})
-    assert model.net_.module_.batched
+    assert model.net_.module_.engine == "vmap"
     assert same(model, model, tasks)
 
 

@@ -208,7 +208,7 @@ def test_the_meta_gradient_is_compared_only_where_a_network_is_given(tasks):
         warnings.simplefilter("error")
         default = MAMLRegressor(hidden_layer_sizes=(6,), **SHORT)
         default.fit(tasks.data, tasks.target, groups=tasks.groups)
-    assert default.net_.module_.batched
+    assert default.net_.module_.engine == "vmap"
 
 
 @pytest.mark.parametrize("params", [

@@ -81,11 +81,11 @@ def gradient_steps(dtype, *, n_steps=2, lr=0.1, first_order=False, loss=squared_
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("first_order", [False, True])
-@pytest.mark.parametrize("batched", [True, False])
+@pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
 @pytest.mark.parametrize("loss", [squared_error, cross_entropy])
-def test_gradient_steps_equal_a_plain_loop(dtype, first_order, batched, loss):
+def test_gradient_steps_equal_a_plain_loop(dtype, first_order, engine, loss):
     rule = gradient_steps(dtype, first_order=first_order, loss=loss)
-    rule.batched = batched
+    rule.use(engine)
     episode = ragged(dtype, classes=loss is cross_entropy)
     weights = list(rule.network.parameters())
     names = [name for name, _ in rule.network.named_parameters()]

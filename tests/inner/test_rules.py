@@ -60,12 +60,12 @@ def assert_equal(found, expected):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("batched", [True, False])
-def test_a_task_without_support_trains_the_initialisation(batched):
+@pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
+def test_a_task_without_support_trains_the_initialisation(engine):
     torch.manual_seed(0)
     network = MLP(3, 1, hidden_layer_sizes=(5,), activation="tanh").double()
     rule = GradientSteps(network, 3, 1, loss=squared_error, lr=0.2, n_steps=1, first_order=False)
-    rule.batched = batched
+    rule.use(engine)
     names = [name for name, _ in network.named_parameters()]
 
     def predict(task, X, y, query):
@@ -81,12 +81,12 @@ def test_a_task_without_support_trains_the_initialisation(batched):
     assert_equal(found, by_hand(rule, squared_error, rows, predict))
 
 
-@pytest.mark.parametrize("batched", [True, False])
-def test_tasks_drop_units_of_their_own(batched):
+@pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
+def test_tasks_drop_units_of_their_own(engine):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 50), nn.Dropout(0.5), nn.Linear(50, 1))
     rule = GradientSteps(network, 3, 1, loss=squared_error, lr=0.1, n_steps=1, first_order=False)
-    rule.batched = batched
+    rule.use(engine)
     X, y, mask = torch.randn(1, 4, 3).expand(2, 4, 3), torch.zeros(2, 4, 1), torch.ones(2, 4)
     first, second = rule.predict(X, rule.adapt(X, y, mask))
     assert not torch.allclose(first, second)

@@ -36,9 +36,10 @@ def sides(episode):
 
 def test_episodes_are_what_the_sampler_drew():
     data = rows()
-    drawn = EpisodeSampler(data, (1, 4), 3, random=np.random.default_rng(0)).batches(4)
-    for episode in stream(data, data.y, n_shots=(1, 4), n_queries=3):
-        expected = next(drawn)
+    drawn = EpisodeSampler(data, (1, 4), 3, random=np.random.default_rng(0)).blocks(4)
+    block = next(drawn)
+    for number, episode in enumerate(stream(data, data.y, n_shots=(1, 4), n_queries=3)):
+        expected = block[4 * number : 4 * number + 4]
         for (X, y, mask), index, there in zip(
             sides(episode),
             (expected.support, expected.query),

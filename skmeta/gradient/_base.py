@@ -1,0 +1,158 @@
+"""What learners that adapt by gradient steps share: steps in use, and the way networks run."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, cast
+
+import torch
+from sklearn.utils.validation import check_scalar
+from torch import Tensor
+
+from skmeta.base import State
+from skmeta.base._deep import BaseDeepLearner
+from skmeta.base._params import EpisodicParams, meta_learner
+from skmeta.exceptions import DivergenceWarning
+from skmeta.inner import Episode, GradientSteps, mean_over_rows
+from skmeta.tasks import EpisodeSampler, TaskData
+
+__all__ = ["GradientLearner"]
+
+_AUDIT_TASKS = 2
+_AUDIT_TOLERANCE = 1e-6
+_PAYS_AFTER = 5000  # meta-updates that save what compilation costs
+_SMALL = 1 << 15  # bytes of a task's weights below which compiled vmap beats stacked products
+
+
+@meta_learner
+class GradientLearner(EpisodicParams, BaseDeepLearner):
+    """Base of learners that adapt by gradient steps."""
+
+    inner_lr: Any = 0.01
+    n_inner_steps: int = 1
+    n_adapt_steps: int | None = None
+    max_inner_norm: float | None = None
+    compile: bool | str = False
+    chunk_size: int | None = None
+
+    _body_has_outputs = True
+
+    @property
+    def _shots(self) -> int | tuple[int, int]:  # type: ignore[override]
+        return self.n_shots
+
+    @property
+    def _steps(self) -> GradientSteps:
+        """Return the rule that takes the steps."""
+        return cast(GradientSteps, self._rule)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        rates = self.inner_lr
+        for rate in rates.values() if isinstance(rates, Mapping) else [rates]:
+            check_scalar(rate, "inner_lr", Real, min_val=0)
+        check_scalar(self.n_inner_steps, "n_inner_steps", Integral, min_val=0)
+        if self.max_inner_norm is not None:
+            check_scalar(
+                self.max_inner_norm, "max_inner_norm", Real, min_val=0, include_boundaries="neither"
+            )
+        if self.compile not in (False, True, "auto"):
+            raise ValueError(f"compile={self.compile!r} must be True, False or 'auto'.")
+        if self.chunk_size is not None:
+            check_scalar(self.chunk_size, "chunk_size", Integral, min_val=1)
+
+    def _adapt_tasks(self, data: TaskData) -> State:
+        n_steps = self.n_inner_steps
+        if self.n_adapt_steps is not None:
+            check_scalar(self.n_adapt_steps, "n_adapt_steps", Integral, min_val=0)
+            n_steps = self.n_adapt_steps
+        self._steps.n_adapt_steps = n_steps
+        state = super()._adapt_tasks(data)
+        n_diverged = int((state["n_steps"] < n_steps).sum())
+        if n_diverged:
+            warnings.warn(
+                f"{n_steps} inner steps diverged on {n_diverged} task(s), which "
+                "took fewer: up to where the loss on their support was lowest. A smaller "
+                "inner_lr or n_adapt_steps, or max_inner_norm, avoids it.",
+                DivergenceWarning,
+                stacklevel=2,
+            )
+        return state
+
+    def _before_training(self, data: TaskData, sampler: EpisodeSampler) -> None:
+        self.net_.chunk_size = self.chunk_size
+        episode = next(iter(self._stream(data, sampler)))
+        if self._steps.engine == "vmap":
+            self._audit(episode)
+        if self._compiles:
+            self._compile(episode)
+
+    @property
+    def _compiles(self) -> bool:
+        return self.compile is True or (self.compile == "auto" and self.max_iter >= _PAYS_AFTER)
+
+    def _audit(self, episode: Episode) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on how fast a missing rule would be
+            right = _vmap_is_right(self._steps, episode)
+        if not right:
+            warnings.warn(
+                f"torch's batched derivative of {type(self._steps.network).__name__} is wrong "
+                "or missing; tasks are adapted one after another, which is slower. A "
+                "normalisation layer without affine parameters avoids it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._steps.use("loop")
+
+    def _compile(self, episode: Episode) -> None:
+        start = time.perf_counter()
+        engine = self._steps.engine
+        if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
+            self._steps.use("vmap")
+        try:
+            self.net_.compile_gradient(episode)
+        except Exception as failure:
+            warnings.warn(
+                "The meta-step could not be compiled, so it runs uncompiled: "
+                f"{str(failure).splitlines()[0]}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._steps.use(engine)
+        if self.verbose:
+            print(f"compiled the meta-step in {time.perf_counter() - start:.1f} s")
+
+
+def _vmap_is_right(rule: GradientSteps, episode: Episode) -> bool:
+    """Compare the batched meta-gradient with the plain loop's, in double precision."""
+    few = Episode(
+        *(
+            None if value is None else _double(value[:_AUDIT_TASKS])
+            for value in vars(episode).values()
+        )  # type: ignore[arg-type]
+    )
+    gradients = []
+    for engine in ("loop", "vmap"):
+        probe = copy.deepcopy(rule).double().eval()
+        probe.use(engine)
+        try:
+            loss = mean_over_rows(probe.loss(probe(few), few.query_y), few.query_mask).mean()
+            trained = [p for p in probe.parameters() if p.requires_grad]
+            parts = torch.autograd.grad(loss, trained, materialize_grads=True)
+        except (RuntimeError, ValueError):
+            if engine == "loop":
+                raise
+            return False
+        gradients.append(torch.cat([part.flatten() for part in parts]))
+    reference, batched_gradient = gradients
+    error = (batched_gradient - reference).norm()
+    return bool(error <= _AUDIT_TOLERANCE * reference.norm().clamp(min=1e-12))
+
+
+def _double(value: Tensor) -> Tensor:
+    return value.double() if value.is_floating_point() else value

@@ -1,0 +1,83 @@
+"""The meta-loss and its gradient as one compiled graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from skmeta.inner import Episode, EpisodeModule
+from skmeta.training._objective import MeanOverTasks
+
+__all__ = ["CompiledGradient"]
+
+
+class CompiledGradient:
+    """Compute a meta-loss, and leave its gradient in the parameters, by a compiled graph.
+
+    The whole meta-step is traced, inner gradients included, so that nothing of autograd or vmap is
+    left at run time; the graph then is compiled to native code. One trace serves all numbers of
+    tasks and rows, though the first call with a shape of its own may compile again.
+
+    Parameters
+    ----------
+    module : EpisodeModule
+        What is trained.
+    objective : MeanOverTasks
+        The meta-loss.
+    """
+
+    def __init__(self, module: EpisodeModule, objective: MeanOverTasks) -> None:
+        self.whole = _MetaLoss(module, objective)
+        self.trained = {n: p for n, p in self.whole.named_parameters() if p.requires_grad}
+        self.held = {
+            name: value
+            for name, value in (*self.whole.named_parameters(), *self.whole.named_buffers())
+            if name not in self.trained
+        }
+        self.graph: Any = None
+
+    def __call__(self, episode: Episode) -> Tensor:
+        """Return the meta-loss of an episode."""
+        names = [name for name, value in vars(episode).items() if value is not None]
+        parts = [getattr(episode, name) for name in names]
+        trained = [p.detach() for p in self.trained.values()]
+        held = [value.detach() for value in self.held.values()]
+        if self.graph is None:
+            self.graph = self._trace(names, trained, held, parts)
+        loss, *gradient = self.graph(trained, held, parts)
+        for parameter, slope in zip(self.trained.values(), gradient, strict=True):
+            parameter.grad = slope
+        result: Tensor = loss
+        return result
+
+    def _trace(
+        self, names: list[str], trained: list[Tensor], held: list[Tensor], parts: list[Tensor]
+    ) -> Any:
+        def whole(trained: list[Tensor], held: list[Tensor], parts: list[Tensor]) -> list[Tensor]:
+            leaves = [value.detach().requires_grad_() for value in trained]
+            values = {
+                **dict(zip(self.trained, leaves, strict=True)),
+                **dict(zip(self.held, held, strict=True)),
+            }
+            episode = Episode(**dict(zip(names, parts, strict=True)))
+            loss = functional_call(self.whole, values, (episode,))
+            return [loss.detach(), *torch.autograd.grad(loss, leaves, materialize_grads=True)]
+
+        graph = make_fx(whole, tracing_mode="symbolic")(trained, held, parts)
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        return torch.compile(graph, fullgraph=True, options={"cpp_wrapper": True})
+
+
+class _MetaLoss(nn.Module):
+    def __init__(self, module: EpisodeModule, objective: MeanOverTasks) -> None:
+        super().__init__()
+        self.module = module
+        self.objective = objective
+
+    def forward(self, episode: Episode) -> Tensor:
+        return self.objective.aggregate(self.module.task_losses(episode, self.objective))
