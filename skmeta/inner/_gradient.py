@@ -115,15 +115,33 @@ class GradientSteps(InnerRule):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.first_order):
             weights = self.descend(start, X, y, share, rates, self.n_steps)
         if self.first_order and torch.is_grad_enabled():
-            # The value of the adapted weights, the derivative of the identity.
-            weights = {
-                name: w.detach() + (start[name] - start[name].detach())
-                for name, w in weights.items()
-            }
+            weights = self._first_order(start, weights, X, y, share, rates)
         if self.training or torch.is_grad_enabled():
             return self.networks.for_each(weights, len(X))
         n_steps = self.n_steps if self.n_adapt_steps is None else self.n_adapt_steps
         return self._settle(weights, X, y, share, rates, n_steps)
+
+    def _first_order(
+        self,
+        start: TaskTensors,
+        end: TaskTensors,
+        X: Tensor,
+        y: Tensor,
+        share: Tensor,
+        rates: Rates,
+    ) -> TaskTensors:
+        """Return the value of the adapted weights, with the derivative of constant slopes."""
+        fixed = all(isinstance(rate, float) for rate in rates.values())
+        if fixed:
+            return {n: w.detach() + (start[n] - start[n].detach()) for n, w in end.items()}
+        weights, ones = start, dict.fromkeys(rates, 1.0)
+        for _ in range(self.n_steps):
+            with torch.no_grad():
+                after = self.step(weights, X, y, share, ones)
+            weights = {
+                name: step(w, w.detach() - after[name], rates[name]) for name, w in weights.items()
+            }
+        return weights
 
     def descend(
         self,

@@ -19,7 +19,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from skmeta.inner._losses import RowLoss
 from skmeta.inner._rule import TaskTensors
 
-__all__ = ["LoopedNetworks", "Rates", "StackedMLP", "TaskNetworks", "VmappedNetworks", "step"]
+__all__ = [
+    "LoopedNetworks",
+    "Rates",
+    "StackedMLP",
+    "TaskNetworks",
+    "VmappedNetworks",
+    "run_with",
+    "step",
+]
 
 Rates = Mapping[str, float | Tensor]
 """The step along each weight: a number, or a tensor that broadcasts to the weight."""
@@ -87,7 +95,7 @@ class VmappedNetworks(TaskNetworks):
         return gradient
 
     def _run(self, weights: TaskTensors, X: Tensor) -> Tensor:
-        output: Tensor = functional_call(self.network, weights, (X,))
+        output: Tensor = run_with(self.network, weights, X)
         return output
 
     def _task_loss(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> Tensor:
@@ -264,6 +272,35 @@ def _read_layers(network: nn.Module) -> list[_Layer]:
     if not all(weight.requires_grad for weight in weights.values()):
         raise ValueError("The network has frozen weights.")
     return layers
+
+
+def run_with(module: nn.Module, weights: TaskTensors, *inputs: Any) -> Any:
+    """Run a module with other weights.
+
+    `functional_call` itself, where a module has the same layer twice, leaves them in it.
+
+    Parameters
+    ----------
+    module : Module
+        What to run.
+    weights : dict of Tensor
+        By the names of `named_parameters` and `named_buffers`.
+    *inputs : Any
+        What to run it on.
+
+    Returns
+    -------
+    output : Any
+        What it returns.
+    """
+    first: dict[int, str] = {}
+    values = dict(weights)
+    for prefix, layer in module.named_modules():
+        for short, weight in layer._parameters.items():
+            name = f"{prefix}.{short}" if prefix else short
+            if weight is not None and first.setdefault(id(weight), name) in weights:
+                values[name] = weights[first[id(weight)]]
+    return functional_call(module, values, inputs, tie_weights=False)
 
 
 def step(weight: Tensor, slope: Tensor, rate: float | Tensor) -> Tensor:

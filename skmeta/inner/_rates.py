@@ -51,17 +51,17 @@ class InnerRates(nn.Module):
         self.learned = nn.ParameterList()
         for name, weight in weights.items():
             shape = weight.shape if learn == "weight" else ()
-            if isinstance(lr, tuple):
-                start = torch.empty(shape, dtype=weight.dtype).uniform_(*lr)
+            rate = lr
+            if isinstance(rate, Mapping):
+                rate = next((r for prefix, r in rate.items() if _belongs(name, prefix)), 0.0)
+            if isinstance(rate, tuple):
+                start = torch.empty(shape, dtype=weight.dtype).uniform_(*rate)
             else:
-                rate = lr
-                if isinstance(rate, Mapping):
-                    rate = next((r for prefix, r in rate.items() if _belongs(name, prefix)), 0.0)
                 start = torch.full(shape, float(rate), dtype=weight.dtype)
-            if learn is None:
-                self.fixed[name] = float(start)
-            else:
+            if learn is not None:
                 self.learned.append(nn.Parameter(start))
+            else:
+                self.fixed[name] = float(start if isinstance(rate, tuple) else rate)
 
     def forward(self) -> Rates:
         """Return the rate of each parameter."""

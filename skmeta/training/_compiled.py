@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from skmeta.inner import Episode, EpisodeModule
+from skmeta.inner._networks import run_with
 from skmeta.training._objective import MeanOverTasks
 
 __all__ = ["CompiledGradient"]
@@ -64,7 +64,7 @@ class CompiledGradient:
                 **dict(zip(self.held, held, strict=True)),
             }
             episode = Episode(**dict(zip(names, parts, strict=True)))
-            loss = functional_call(self.whole, values, (episode,))
+            loss = run_with(self.whole, values, episode)
             return [loss.detach(), *torch.autograd.grad(loss, leaves, materialize_grads=True)]
 
         graph = make_fx(whole, tracing_mode="symbolic")(trained, held, parts)
