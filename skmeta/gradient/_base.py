@@ -85,7 +85,9 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
     def _before_training(self, data: TaskData, sampler: EpisodeSampler) -> None:
         self.net_.chunk_size = self.chunk_size
-        episode = next(iter(self._stream(data, sampler)))
+        episode = next(iter(self._stream(data, sampler)), None)
+        if episode is None:
+            return
         if self._steps.engine == "vmap":
             self._audit(episode)
         if self._compiles:
