@@ -1,0 +1,257 @@
+"""Whatever operators a module has, it is trained by the right gradient or with a warning."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from _episodes import (
+    SIZES,
+    assert_close,
+    descend,
+    loop_gradient,
+    meta_gradient,
+    ragged,
+    run,
+    weights_of,
+)
+from torch import nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import skmeta
+
+WIDTH, IMAGE = 8, (4, 3, 3)
+SHORT = {"max_iter": 1, "meta_batch_size": 4, "n_shots": 4, "inner_lr": 0.1, "random_state": 0}
+
+
+class Operator(nn.Module):
+    """An operator of rows or images and of a weight, in front of a linear layer."""
+
+    def __init__(self, n_features_in, operator):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(WIDTH) + 0.5)
+        self.shape = IMAGE if n_features_in == np.prod(IMAGE) else (n_features_in,)
+        self.operator = operator
+        probe = self.features(torch.zeros(2, n_features_in))
+        self.head = nn.Linear(probe.shape[1], 2)
+
+    def features(self, X):
+        features = self.operator(X.unflatten(1, self.shape), self.weight.to(X.dtype))
+        return features.reshape(len(X), -1)
+
+    def forward(self, X):
+        return self.head(torch.sin(self.features(X)))
+
+
+def target(x):
+    return (x > 0).to(x.dtype)
+
+
+def gram(x, w):
+    rows = (x * w)[:, :, None]
+    return rows @ rows.mT + torch.eye(WIDTH, dtype=x.dtype)
+
+
+def branch(x, w):
+    return x * w if w.sum() > 0 else -x * w
+
+
+def scaled(x, w):
+    return x * w[:4, None, None]
+
+
+def none(function):
+    return partial(function, reduction="none")
+
+
+ROWS = {
+    "relu": lambda x, w: functional.relu(x * w),
+    "gelu": lambda x, w: functional.gelu(x * w),
+    "gelu tanh": lambda x, w: functional.gelu(x * w, approximate="tanh"),
+    "silu": lambda x, w: functional.silu(x * w),
+    "elu": lambda x, w: functional.elu(x * w),
+    "selu": lambda x, w: functional.selu(x * w),
+    "leaky_relu": lambda x, w: functional.leaky_relu(x * w),
+    "softplus": lambda x, w: functional.softplus(x * w),
+    "mish": lambda x, w: functional.mish(x * w),
+    "tanh": lambda x, w: torch.tanh(x * w),
+    "sigmoid": lambda x, w: torch.sigmoid(x * w),
+    "glu": lambda x, w: functional.glu(x * w),
+    "softmax": lambda x, w: functional.softmax(x * w, -1),
+    "log_softmax": lambda x, w: functional.log_softmax(x * w, -1),
+    "cross_entropy": lambda x, w: none(functional.cross_entropy)(x * w, x.argmax(-1)),
+    "bce_with_logits": lambda x, w: none(functional.binary_cross_entropy_with_logits)(
+        x * w, target(x)
+    ),
+    "mse_loss": lambda x, w: none(functional.mse_loss)(x * w, x),
+    "huber_loss": lambda x, w: none(functional.huber_loss)(x * w, x),
+    "smooth_l1": lambda x, w: none(functional.smooth_l1_loss)(x * w, x),
+    "normalize": lambda x, w: functional.normalize(x * w, dim=-1),
+    "cosine_similarity": lambda x, w: functional.cosine_similarity(x * w, x.roll(1, 1), dim=-1),
+    "layer_norm": lambda x, w: functional.layer_norm(x * w, (WIDTH,), w, w),
+    "layer_norm, no affine": lambda x, w: functional.layer_norm(x * w, (WIDTH,)),
+    "rms_norm": lambda x, w: functional.rms_norm(x * w, (WIDTH,), w),
+    "embedding": lambda x, w: functional.embedding(target(x[:, :2]).long(), w.outer(w)),
+    "linalg.solve": lambda x, w: torch.linalg.solve(gram(x, w), w),
+    "cholesky_solve": lambda x, w: torch.cholesky_solve(
+        w[:, None], torch.linalg.cholesky(gram(x, w))
+    ),
+    "branch": branch,
+}
+IMAGES = {
+    "group_norm": lambda x, w: functional.group_norm(scaled(x, w), 2, w[:4], w[4:]),
+    "instance_norm": lambda x, w: functional.instance_norm(scaled(x, w)),
+    "max_pool2d": lambda x, w: functional.max_pool2d(scaled(x, w), 2),
+    "avg_pool2d": lambda x, w: functional.avg_pool2d(scaled(x, w), 2),
+    "conv2d": lambda x, w: functional.conv2d(x, w.outer(w).reshape(4, 4, 2, 2), padding=1),
+    "attention": lambda x, w: functional.scaled_dot_product_attention(scaled(x, w), x, x * x),
+}
+BATCHES = {
+    "batch_norm rows": lambda x, w: functional.batch_norm(x * w, None, None, w, w, training=True),
+    "batch_norm images": lambda x, w: functional.batch_norm(
+        scaled(x, w), None, None, w[:4], w[4:], training=True
+    ),
+    "batch_norm, no affine": lambda x, w: functional.batch_norm(
+        scaled(x, w), None, None, training=True
+    ),
+}
+
+
+def given_layer(layer, n_features_in):
+    return nn.Sequential(nn.Linear(n_features_in, 8), layer(), nn.Tanh(), nn.Linear(8, 2))
+
+
+class Tokens(nn.Module):
+    """A layer that attends from feature to feature."""
+
+    def __init__(self, layer, n_features_in):
+        super().__init__()
+        self.embed = nn.Linear(1, 4)
+        self.layer = layer()
+        self.head = nn.Linear(4 * n_features_in, 2)
+
+    def forward(self, X):
+        tokens = self.embed(X[..., None])
+        if isinstance(self.layer, nn.MultiheadAttention):
+            return self.head(self.layer(tokens, tokens, tokens, need_weights=False)[0].flatten(1))
+        return self.head(self.layer(tokens).flatten(1))
+
+
+LAYERS = {
+    "Dropout": partial(given_layer, partial(nn.Dropout, 0.5)),
+    "AlphaDropout": partial(given_layer, partial(nn.AlphaDropout, 0.5)),
+    "LayerNorm": partial(given_layer, partial(nn.LayerNorm, 8)),
+    "RMSNorm": partial(given_layer, partial(nn.RMSNorm, 8)),
+    "GroupNorm": partial(given_layer, partial(nn.GroupNorm, 2, 8)),
+    "PReLU": partial(given_layer, nn.PReLU),
+    "MultiheadAttention": partial(Tokens, partial(nn.MultiheadAttention, 4, 2, batch_first=True)),
+    "TransformerEncoderLayer": partial(
+        Tokens, partial(nn.TransformerEncoderLayer, 4, 2, 5, dropout=0.0, batch_first=True)
+    ),
+}
+
+
+def fit(module, n_features, **params):
+    """Return the rule of a fitted MAML, and whether it warned that tasks take turns."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(48, n_features)), rng.normal(size=(48, 2))
+    model = skmeta.MAMLRegressor(module=module, **SHORT, **params)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, groups=np.repeat(np.arange(6), 8))
+    turns = [w for w in caught if "one after another" in str(w.message)]
+    assert all(w.category is RuntimeWarning for w in turns)
+    return model.net_.module_, bool(turns)
+
+
+def assert_right(module, n_features, sizes=SIZES):
+    torch.manual_seed(0)
+    rule, warned = fit(module(n_features_in=n_features), n_features)
+    assert rule.engine == ("loop" if warned else "vmap")
+    episode = ragged(n_features=n_features, sizes=sizes)
+
+    def one_task(support, query):
+        adapted = descend(rule.network, weights_of(rule.network), support, 1, 0.1)
+        return (run(rule.network, adapted, query[0]) - query[1]).square().mean()
+
+    with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found, expected = meta_gradient(rule, episode), loop_gradient(rule, episode, one_task)
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_operators_on_rows_are_right_or_warned_of(name):
+    assert_right(partial(Operator, operator=ROWS[name]), WIDTH)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_operators_on_images_are_right_or_warned_of(name):
+    assert_right(partial(Operator, operator=IMAGES[name]), int(np.prod(IMAGE)))
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_statistics_over_rows_are_right_or_warned_of(name):
+    """They count padding as rows, so that here all tasks have as many."""
+    n_features = WIDTH if "rows" in name else int(np.prod(IMAGE))
+    assert_right(partial(Operator, operator=BATCHES[name]), n_features, [(4, 3)] * 3)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_right_or_warned_of(name):
+    assert_right(LAYERS[name], 3)
+
+
+def test_a_missing_second_derivative_is_an_error_except_at_first_order():
+    network = Operator(WIDTH, lambda x, w: torch.cdist(x * w, torch.stack([w, w.flip(0), -w])))
+    with pytest.raises(NotImplementedError, match="cdist_backward"):
+        fit(network, WIDTH)
+    fit(network, WIDTH, first_order=True)
+
+
+def test_an_operator_that_cannot_run_batched_takes_turns():
+    _, warned = fit(Operator(WIDTH, branch), WIDTH)
+    assert warned
+
+
+LEARNERS = [
+    skmeta.ANILRegressor,
+    skmeta.BootstrappedMAMLRegressor,
+    skmeta.CAVIARegressor,
+    skmeta.IMAMLRegressor,
+    skmeta.MAMLRegressor,
+    skmeta.MetaSGDRegressor,
+    skmeta.MinibatchProxRegressor,
+    skmeta.ReptileRegressor,
+]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm])
+def test_running_statistics_are_rejected(learner, layer):
+    class Network(nn.Module):
+        def __init__(self, n_features_in):
+            super().__init__()
+            self.linear = nn.Linear(n_features_in, 1)
+            self.layer = layer(1)
+
+        def forward(self, X):
+            return self.linear(X)
+
+    tasks = skmeta.make_linear_tasks(6, 60, 2, random_state=0)
+    with pytest.raises(ValueError, match=rf"{layer.__name__} with running statistics"):
+        learner(module=Network).fit(tasks.data, tasks.target, groups=tasks.groups)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_without_updates_nothing_is_compared(learner):
+    module = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
+    if learner is skmeta.CAVIARegressor:
+        module[0] = nn.Linear(2 + 5, 3)
+    tasks = skmeta.make_linear_tasks(6, 60, 2, random_state=0)
+    model = learner(module=module, max_iter=0).fit(tasks.data, tasks.target, groups=tasks.groups)
+    assert model.n_iter_ == 0
