@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from itertools import cycle, pairwise
 from pathlib import Path
@@ -63,7 +64,7 @@ def ridge(F: Tensor, y: Tensor, Fq: Tensor) -> Tensor:
 class Loop:
     """The tasks one after another, differentiated by autograd."""
 
-    versions = {"torch": torch.__version__}
+    versions = {"torch": str(torch.__version__)}
 
     def __init__(self, spec: Workload, weights: list[Array], dtype: torch.dtype = torch.float32):
         self.spec, self.dtype = spec, dtype
@@ -159,7 +160,7 @@ class Learn2Learn(Loop):
             net = layers[-2]
         if self.spec.ways:
             net = Conv4(self.spec.ways)
-        parameters = [*self.body.parameters(), *net.parameters()]
+        parameters: Weights = [*self.body.parameters(), *net.parameters()]
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.data = weight
         first_order = self.spec.first_order or self.spec.only_adapt
@@ -220,6 +221,7 @@ class Estimator:
             given |= {"hidden_layer_sizes": hidden, "normalize_y": False}
         if compiled:
             given["compile"] = True
+            warnings.filterwarnings("error", ".*uncompiled")  # or it would be timed as compiled
         cls = getattr(skmeta, name)
         unknown = given.keys() - cls().get_params().keys()
         if unknown:
@@ -234,7 +236,7 @@ class Estimator:
             self.model.set_params(max_iter=1_000_000, callbacks=[Turns(blocks)])
             self.model.fit(*as_rows(*stacked(batches)))
             return
-        self.model.set_params(max_iter=1, meta_batch_size=1).fit(*as_rows(*stacked(batches)))
+        self.model.set_params(max_iter=1, meta_batch_size=25).fit(*as_rows(*stacked(batches)))
         parts = [(as_rows(X, y), as_rows(Xq, yq)) for X, y, Xq, yq in batches]
         for ((X, y, groups), (Xq, _, asked)), _ in zip(cycle(parts), blocks, strict=False):
             self.model.adapt(X, y, groups=groups).predict(Xq, groups=asked)

@@ -115,11 +115,8 @@ def _rows(rng: np.random.Generator, spec: Workload) -> Batch:
         X = rng.standard_normal((n_tasks, n_rows, width))
         direction = rng.standard_normal((n_tasks, width, 1)) / np.sqrt(width)
         y = np.tanh(X @ direction) + 0.1 * rng.standard_normal((n_tasks, n_rows, 1))
-    parts = [
-        a.astype(np.float32)
-        for a in (*np.split(X, [spec.support], axis=1), *np.split(y, [spec.support], axis=1))
-    ]
-    return parts[0], parts[2], parts[1], parts[3]
+    X, y, k = X.astype(np.float32), y.astype(np.float32), spec.support
+    return X[:, :k].copy(), y[:, :k].copy(), X[:, k:].copy(), y[:, k:].copy()
 
 
 def _images(rng: np.random.Generator, spec: Workload) -> Batch:
@@ -239,13 +236,14 @@ class Worker:
     def finish(self, reference: Array) -> Row:
         """End the process and return what was measured."""
         self.process.communicate()
-        if "skipped" not in self.row:
-            median = statistics.median(self.times)
-            self.row |= {"ms": median, "blocks": self.times}
-            self.row["spread"] = (max(self.times) - min(self.times)) / median
-            if self.check.exists():
-                error = np.linalg.norm(np.load(self.check) - reference)
-                self.row["error"] = float(error / np.linalg.norm(reference))
+        if "skipped" in self.row:
+            return {key: self.row[key] for key in ("workload", "contender", "skipped")}
+        median = statistics.median(self.times)
+        self.row |= {"ms": median, "blocks": self.times}
+        self.row["spread"] = (max(self.times) - min(self.times)) / median
+        if self.check.exists():
+            error = np.linalg.norm(np.load(self.check) - reference)
+            self.row["error"] = float(error / np.linalg.norm(reference))
         return self.row
 
 
@@ -334,7 +332,7 @@ def page(rows: list[Row], options: argparse.Namespace) -> str:
             contenders="\n".join(f"- {name}: {text}." for name, text in CONTENDERS.items()),
             workloads="\n".join(
                 f"- {name}: {w.title}; {w.tasks} tasks of {w.support} + {w.query} rows"
-                + ("." if w.ways else f", network {'-'.join(map(str, w.layers))}.")
+                + ("." if w.ways else f", layers {'-'.join(map(str, w.layers))}.")
                 for name, w in used.items()
             ),
         )
@@ -345,6 +343,10 @@ def page(rows: list[Row], options: argparse.Namespace) -> str:
             mine = {row["workload"]: row for row in rows if row["contender"] == name}
             cells = (format(mine[w][key], style) if key in mine[w] else "-" for w in used)
             parts[-1] += f"\n| {name} | {' | '.join(cells)} |"
+    skipped = [row for row in rows if "skipped" in row]
+    if skipped:
+        lines = (f"- {row['contender']} on {row['workload']}: {row['skipped']}" for row in skipped)
+        parts.append("## Not measured\n\n" + "\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -367,7 +369,9 @@ def main() -> None:
         return
     unknown = set(options.contender) - set(CONTENDERS)
     if unknown:
-        parser.error(f"--contender {' '.join(sorted(unknown))}: choose of {', '.join(CONTENDERS)}")
+        parser.error(
+            f"--contender {' '.join(sorted(unknown))}: choose from {', '.join(CONTENDERS)}"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         rows = [row for name in options.workload for row in measure(name, options, scratch)]
     if options.json:

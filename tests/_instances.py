@@ -65,7 +65,7 @@ INSTANCES = [
     MultiHeadClassifier(**_NET),
     MultiHeadRegressor(**_NET),
     ReptileClassifier(**{**_EPISODES, "inner_lr": 0.5, "lr": 0.5}),
-    ReptileRegressor(**{**_EPISODES, "lr": 0.5}),
+    ReptileRegressor(max_inner_norm=1.0, **{**_EPISODES, "lr": 0.5}),
     RidgeHeadClassifier(**_EPISODES),
     RidgeHeadRegressor(**_EPISODES),
 ]

@@ -278,8 +278,11 @@ class BaseDeepLearner(
                 state = self._rule.adapt(X[rows], y[rows] * there[..., None], there)
                 parts.append({name: value.cpu().numpy() for name, value in state.items()})
                 order.append(tasks)
-        place = np.argsort(np.concatenate(order))
-        return {name: np.concatenate([p[name] for p in parts])[place] for name in parts[0]}
+        place = np.argsort(np.concatenate(order), kind="stable")
+        whole = parts[0]
+        if len(parts) > 1:
+            whole = {name: np.concatenate([p[name] for p in parts]) for name in whole}
+        return {name: _take(values, place) for name, values in whole.items()}
 
     def _predict_rows(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
@@ -292,7 +295,8 @@ class BaseDeepLearner(
             for tasks in table.chunks(_CELLS, self._tasks_at_once):
                 positions, mask = table.padded(tasks)
                 rows = table.order[positions]
-                known = {name: self._tensor(state[name][table.labels[tasks]]) for name in names}
+                which = table.labels[tasks]
+                known = {name: self._tensor(_take(state[name], which)) for name in names}
                 predicted = self._rule.predict(inputs[rows], known).cpu().numpy()
                 if outputs is None:
                     outputs = np.empty((len(X), predicted.shape[2]), dtype=predicted.dtype)
@@ -394,6 +398,14 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
                 )
             width = self._n_slots
         return np.eye(width)[data.y]
+
+
+def _take(values: NDArray[Any], which: NDArray[np.int64]) -> NDArray[Any]:
+    """Index the first dimension, without a copy where that takes a first part of it."""
+    if (which == np.arange(len(which))).all():
+        return values[: len(which)]
+    taken: NDArray[Any] = values[which]
+    return taken
 
 
 @contextmanager

@@ -92,6 +92,7 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             self._audit(episode)
         if self._compiles:
             self._compile(episode)
+            self._steps.compiled = self.net_.compiled_ is not None
 
     @property
     def _compiles(self) -> bool:

@@ -124,6 +124,7 @@ def _conjugate_gradients(
 class _IMAML(GradientLearner):
     alpha: float = 1.0
     n_inner_steps: int = 10
+    max_inner_norm: float | None = 10.0
     cg_steps: int = 5
     cg_tol: float = 1e-6
     damping: float = 0.0
@@ -180,6 +181,9 @@ class IMAMLRegressor(DeepRegressorMixin, _IMAML):
         A task's system counts as solved when its residual, relative to the right side, is below.
     damping : float, default=0
         Added to the identity in that system, for curvatures that make it ill-conditioned.
+    max_inner_norm : float, default=10.0
+        The largest norm of a task's inner gradient, without the pull. It keeps far-off tasks from
+        diverging on their way, and is without effect near the solution.
     {shared}
 
     Attributes
@@ -230,6 +234,9 @@ class IMAMLClassifier(DeepClassifierMixin, _IMAML):
         A task's system counts as solved when its residual, relative to the right side, is below.
     damping : float, default=0
         Added to the identity in that system, for curvatures that make it ill-conditioned.
+    max_inner_norm : float, default=10.0
+        The largest norm of a task's inner gradient, without the pull. It keeps far-off tasks from
+        diverging on their way, and is without effect near the solution.
     {shared}
 
     Attributes

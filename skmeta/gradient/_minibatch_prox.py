@@ -37,6 +37,7 @@ class _Envelope(ProximalSteps):
 class _MinibatchProx(GradientLearner):
     alpha: float = 1.0
     n_inner_steps: int = 10
+    max_inner_norm: float | None = 10.0
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -72,6 +73,9 @@ class MinibatchProxRegressor(DeepRegressorMixin, _MinibatchProx):
     ----------
     alpha : float, default=1.0
         The strength λ of the pull; ``inner_lr * (alpha + curvature)`` must stay below 2.
+    max_inner_norm : float, default=10.0
+        The largest norm of a task's inner gradient, without the pull. It keeps far-off tasks from
+        diverging on their way, and is without effect near the solution.
     {shared}
 
     Attributes
@@ -115,6 +119,9 @@ class MinibatchProxClassifier(DeepClassifierMixin, _MinibatchProx):
     ----------
     alpha : float, default=1.0
         The strength λ of the pull; ``inner_lr * (alpha + curvature)`` must stay below 2.
+    max_inner_norm : float, default=10.0
+        The largest norm of a task's inner gradient, without the pull. It keeps far-off tasks from
+        diverging on their way, and is without effect near the solution.
     {shared}
 
     Attributes

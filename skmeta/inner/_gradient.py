@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from skmeta.inner._compile import compiled, distinct_sizes
 from skmeta.inner._losses import RowLoss, row_shares
 from skmeta.inner._networks import (
     LoopedNetworks,
@@ -20,6 +22,8 @@ from skmeta.inner._rates import InnerRates
 from skmeta.inner._rule import InnerRule, TaskTensors, network_width
 
 __all__ = ["GradientSteps"]
+
+_WORTHWHILE = 64  # tasks at once from which on compiling their adaptation may pay
 
 _ENGINES: dict[str, type[TaskNetworks]] = {
     "stacked": StackedMLP,
@@ -80,6 +84,8 @@ class GradientSteps(InnerRule):
         self.loss = loss
         self.n_steps = n_steps
         self.n_adapt_steps: int | None = None
+        self.compiled = False  # whether steps in use run compiled
+        self._graphs: dict[tuple[int, bool], Any] = {}
         self.first_order = first_order
         self.max_norm = max_norm
         self.radius = radius
@@ -103,6 +109,10 @@ class GradientSteps(InnerRule):
         """
         self.engine = engine
         self.networks = _ENGINES[engine](self.network, self.loss)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "_graphs": {}}
 
     def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Take the inner steps for every task.
@@ -153,9 +163,46 @@ class GradientSteps(InnerRule):
         n_steps: int,
     ) -> TaskTensors:
         """Take steps for every task."""
+        if self.compiled and len(X) >= _WORTHWHILE and n_steps and not torch.is_grad_enabled():
+            return self._descend_compiled(weights, X, y, share, rates, n_steps)
         for _ in range(n_steps):
             weights = self.step(weights, X, y, share, rates)
         return weights
+
+    def _descend_compiled(
+        self,
+        weights: TaskTensors,
+        X: Tensor,
+        y: Tensor,
+        share: Tensor,
+        rates: Rates,
+        n_steps: int,
+    ) -> TaskTensors:
+        shared = all(
+            w.ndim == s.ndim
+            for w, s in zip(weights.values(), self.networks.start().values(), strict=True)
+        )
+        key = n_steps, shared
+        names = list(weights)
+        learned = [rate for rate in rates.values() if isinstance(rate, Tensor)]
+
+        def descend(
+            values: list[Tensor], learned: list[Tensor], rows: list[Tensor]
+        ) -> list[Tensor]:
+            now = dict(zip(names, values, strict=True))
+            own = dict(zip(names, learned, strict=True)) if learned else rates
+            for _ in range(n_steps):
+                now = self.step(now, rows[0], rows[1], rows[2], own)
+            return list(now.values())
+
+        if key not in self._graphs:
+            n_tasks, n_rows = distinct_sizes(2, [*weights.values(), X, y])
+            values = [w if shared else w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values()]
+            rows = [t.new_zeros(n_tasks, n_rows, *t.shape[2:]) for t in (X, y, share)]
+            self._graphs[key] = compiled(descend, values, learned, rows, dynamic=True)
+        with torch.no_grad():
+            found = self._graphs[key](list(weights.values()), learned, [X, y, share])
+        return dict(zip(names, found, strict=True))
 
     def step(
         self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates

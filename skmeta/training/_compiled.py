@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from skmeta.inner import Episode, EpisodeModule
+from skmeta.inner._compile import compiled, distinct_sizes
 from skmeta.inner._networks import run_with
 from skmeta.training._objective import MeanOverTasks
 
@@ -20,7 +20,7 @@ class CompiledGradient:
 
     The whole meta-step is traced, inner gradients included, so that nothing of autograd or vmap is
     left at run time; the graph then is compiled to native code. One trace serves all numbers of
-    tasks and rows, though the first call with a shape of its own may compile again.
+    rows, though the first other number compiles it once more. The number of tasks is fixed.
 
     Parameters
     ----------
@@ -67,10 +67,21 @@ class CompiledGradient:
             loss = run_with(self.whole, values, episode)
             return [loss.detach(), *torch.autograd.grad(loss, leaves, materialize_grads=True)]
 
-        graph = make_fx(whole, tracing_mode="symbolic")(trained, held, parts)
-        graph.graph.eliminate_dead_code()
-        graph.recompile()
-        return torch.compile(graph, fullgraph=True, options={"cpp_wrapper": True})
+        return compiled(whole, trained, held, _resized(names, parts, [*trained, *held]))
+
+
+def _resized(names: list[str], parts: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+    """Return episodes of other lengths that agree with no size by chance, or the trace ties them.
+
+    The number of tasks stays: a mean over tasks fixes it in the trace.
+    """
+    rows = dict(zip(("support", "query"), distinct_sizes(2, [*parts, *others]), strict=True))
+    resized = []
+    for name, part in zip(names, parts, strict=True):
+        n_rows = rows.get(name.partition("_")[0])
+        shape = part.shape if n_rows is None else (len(part), n_rows, *part.shape[2:])
+        resized.append(part.new_zeros(shape))
+    return resized
 
 
 class _MetaLoss(nn.Module):

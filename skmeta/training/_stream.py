@@ -54,7 +54,7 @@ class EpisodeStream:
         self.n_tasks = n_tasks
         self.left = n_updates
         self.per_epoch = per_epoch
-        self._episodes = self._draw()
+        self.episodes = self._draw()
 
     def __len__(self) -> int:
         return min(self.per_epoch, self.left)
@@ -62,7 +62,7 @@ class EpisodeStream:
     def __iter__(self) -> Iterator[Episode]:
         for _ in range(len(self)):
             self.left -= 1
-            yield next(self._episodes)
+            yield next(self.episodes)
 
     def _draw(self) -> Iterator[Episode]:
         """Yield meta-batches without end, gathered many at a time: it is the calls that cost."""

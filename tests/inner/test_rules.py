@@ -81,7 +81,7 @@ def test_a_task_without_support_trains_the_initialisation(engine):
     assert_equal(found, by_hand(rule, squared_error, rows, predict))
 
 
-@pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
+@pytest.mark.parametrize("engine", ["vmap", "loop"])
 def test_tasks_drop_units_of_their_own(engine):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 50), nn.Dropout(0.5), nn.Linear(50, 1))
