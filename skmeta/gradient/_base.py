@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, cast
 
@@ -52,8 +52,7 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
     def _check_params(self) -> None:
         super()._check_params()
-        rates = self.inner_lr
-        for rate in rates.values() if isinstance(rates, Mapping) else [rates]:
+        for rate in self._inner_rates:
             check_scalar(rate, "inner_lr", Real, min_val=0)
         check_scalar(self.n_inner_steps, "n_inner_steps", Integral, min_val=0)
         if self.max_inner_norm is not None:
@@ -64,6 +63,11 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             raise ValueError(f"compile={self.compile!r} must be True, False or 'auto'.")
         if self.chunk_size is not None:
             check_scalar(self.chunk_size, "chunk_size", Integral, min_val=1)
+
+    @property
+    def _inner_rates(self) -> Iterable[Any]:
+        """Return the numbers that `inner_lr` has."""
+        return self.inner_lr.values() if isinstance(self.inner_lr, Mapping) else [self.inner_lr]
 
     def _adapt_tasks(self, data: TaskData) -> State:
         n_steps = self.n_inner_steps

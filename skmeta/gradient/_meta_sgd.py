@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,14 @@ __all__ = ["MetaSGDClassifier", "MetaSGDRegressor"]
 
 @meta_learner
 class _MetaSGD(GradientLearner):
+    @property
+    def _inner_rates(self) -> Iterable[Any]:
+        if not isinstance(self.inner_lr, tuple):
+            return super()._inner_rates
+        if len(self.inner_lr) != 2 or self.inner_lr[0] > self.inner_lr[1]:
+            raise ValueError(f"inner_lr={self.inner_lr!r} must be a range (low, high).")
+        return self.inner_lr
+
     def _wrapper(self, data: TaskData) -> Any:
         return partial(
             GradientSteps,
