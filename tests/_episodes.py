@@ -24,7 +24,7 @@ def ragged(dtype=torch.float64, n_features=3, n_outputs=2, sizes=SIZES, classes=
         y = torch.randn(*shape, n_outputs, generator=generator, dtype=torch.float64)
         if classes:
             y = nn.functional.one_hot(y.argmax(-1), n_outputs).double()
-        mask = torch.tensor([[i < size[side] for i in range(width)] for size in sizes])
+        mask = torch.arange(width) < torch.tensor([size[side] for size in sizes])[:, None]
         X = torch.where(mask[..., None], X, 50.0)
         parts += [X.to(dtype), (y * mask[..., None]).to(dtype), mask.to(dtype)]
     return Episode(*parts, tasks=torch.arange(len(sizes)), **more)
