@@ -101,6 +101,9 @@ class SAM(torch.optim.Optimizer):
             parameter.add_(parameter.grad * (rho / norm))
         return before
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "base": self.base}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the base optimizer."""
         state: dict[str, Any] = self.base.state_dict()
