@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
-from skmeta.inner import GradientSteps, InnerRule, TaskTensors, network_width
+from skmeta.inner import Episode, GradientSteps, InnerRule, TaskTensors, network_width
 from skmeta.tasks import TaskData
 
 __all__ = ["ANILClassifier", "ANILRegressor"]
@@ -30,6 +31,14 @@ class _HeadSteps(InnerRule):
 
     def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
         return self.head.predict(self._features(X), state)
+
+    def forward(self, episode: Episode) -> Tensor:
+        """Adapt and predict with one pass through the body."""
+        rows = torch.cat([episode.support_X, episode.query_X], dim=1)
+        sizes = [episode.support_X.shape[1], episode.query_X.shape[1]]
+        support, query = torch.split(self._features(rows), sizes, dim=1)
+        state = self.head.adapt(support, episode.support_y, episode.support_mask)
+        return self.head.predict(query, state)
 
     def represent(self, X: Tensor) -> Tensor:
         features: Tensor = self.body(X)

@@ -178,30 +178,28 @@ class GradientSteps(InnerRule):
         rates: Rates,
         n_steps: int,
     ) -> TaskTensors:
-        shared = all(
-            w.ndim == s.ndim
-            for w, s in zip(weights.values(), self.networks.start().values(), strict=True)
-        )
-        key = n_steps, shared
+        start = self.networks.start()
+        key = n_steps, all(w.ndim == start[name].ndim for name, w in weights.items())
         names = list(weights)
-        learned = [rate for rate in rates.values() if isinstance(rate, Tensor)]
+        learned = {name: rate for name, rate in rates.items() if isinstance(rate, Tensor)}
 
-        def descend(
-            values: list[Tensor], learned: list[Tensor], rows: list[Tensor]
-        ) -> list[Tensor]:
-            now = dict(zip(names, values, strict=True))
-            own = dict(zip(names, learned, strict=True)) if learned else rates
+        def descend(X: Tensor, y: Tensor, share: Tensor, *others: Tensor) -> list[Tensor]:
+            now = dict(zip(names, others[: len(names)], strict=True))
+            own = {**rates, **dict(zip(learned, others[len(names) :], strict=True))}
             for _ in range(n_steps):
-                now = self.step(now, rows[0], rows[1], rows[2], own)
+                now = self.step(now, X, y, share, own)
             return list(now.values())
 
+        others = [*weights.values(), *learned.values()]
         if key not in self._graphs:
-            n_tasks, n_rows = distinct_sizes(2, [*weights.values(), X, y])
-            values = [w if shared else w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values()]
+            n_tasks, n_rows = distinct_sizes(2, [X, y, share, *others])
             rows = [t.new_zeros(n_tasks, n_rows, *t.shape[2:]) for t in (X, y, share)]
-            self._graphs[key] = compiled(descend, values, learned, rows, dynamic=True)
-        with torch.no_grad():
-            found = self._graphs[key](list(weights.values()), learned, [X, y, share])
+            if not key[1]:
+                stacked = (w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values())
+                others = [*stacked, *learned.values()]
+            self._graphs[key] = compiled(descend, *rows, *others, dynamic=True)
+            others = [*weights.values(), *learned.values()]
+        found = self._graphs[key](X, y, share, *others)
         return dict(zip(names, found, strict=True))
 
     def step(

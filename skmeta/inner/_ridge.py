@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skmeta.inner._rule import InnerRule, TaskTensors, network_width
+from skmeta.inner._rule import Episode, InnerRule, TaskTensors, network_width
 
 __all__ = ["RidgeSolve", "solve_ridge"]
 
@@ -47,13 +47,25 @@ class RidgeSolve(InnerRule):
 
     def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Solve the head of each task."""
-        features = self._features(X) * mask[..., None]
-        n_rows = mask.sum(dim=1).clamp(min=1.0)
-        return {"head": solve_ridge(features, y, self.log_alpha.exp() * n_rows)}
+        return {"head": self._solve(self._features(X), y, mask)}
 
     def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
         """Apply each task's head."""
-        output = self._features(X) @ state["head"]
+        return self._read_out(self._features(X), state["head"])
+
+    def forward(self, episode: Episode) -> Tensor:
+        """Adapt and predict with one pass through the body."""
+        rows = torch.cat([episode.support_X, episode.query_X], dim=1)
+        sizes = [episode.support_X.shape[1], episode.query_X.shape[1]]
+        support, query = torch.split(self._features(rows), sizes, dim=1)
+        return self._read_out(query, self._solve(support, episode.support_y, episode.support_mask))
+
+    def _solve(self, features: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+        n_rows = mask.sum(dim=1).clamp(min=1.0)
+        return solve_ridge(features * mask[..., None], y, self.log_alpha.exp() * n_rows)
+
+    def _read_out(self, features: Tensor, head: Tensor) -> Tensor:
+        output = features @ head
         return output if self.scale is None else self.scale * output
 
     def represent(self, X: Tensor) -> Tensor:

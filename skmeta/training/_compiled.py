@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from skmeta.inner import Episode, EpisodeModule
 from skmeta.inner._compile import compiled, distinct_sizes
-from skmeta.inner._networks import run_with
 from skmeta.training._objective import MeanOverTasks
 
 __all__ = ["CompiledGradient"]
@@ -42,42 +42,39 @@ class CompiledGradient:
 
     def __call__(self, episode: Episode) -> Tensor:
         """Return the meta-loss of an episode."""
-        names = [name for name, value in vars(episode).items() if value is not None]
-        parts = [getattr(episode, name) for name in names]
-        trained = [p.detach() for p in self.trained.values()]
-        held = [value.detach() for value in self.held.values()]
+        parts = {name: value for name, value in vars(episode).items() if value is not None}
+        weights = [value.detach() for value in (*self.trained.values(), *self.held.values())]
         if self.graph is None:
-            self.graph = self._trace(names, trained, held, parts)
-        loss, *gradient = self.graph(trained, held, parts)
+            self.graph = self._trace(weights, parts)
+        loss, *gradient = self.graph(*weights, *parts.values())
         for parameter, slope in zip(self.trained.values(), gradient, strict=True):
             parameter.grad = slope
         result: Tensor = loss
         return result
 
-    def _trace(
-        self, names: list[str], trained: list[Tensor], held: list[Tensor], parts: list[Tensor]
-    ) -> Any:
-        def whole(trained: list[Tensor], held: list[Tensor], parts: list[Tensor]) -> list[Tensor]:
-            leaves = [value.detach().requires_grad_() for value in trained]
-            values = {
-                **dict(zip(self.trained, leaves, strict=True)),
-                **dict(zip(self.held, held, strict=True)),
-            }
-            episode = Episode(**dict(zip(names, parts, strict=True)))
-            loss = run_with(self.whole, values, episode)
+    def _trace(self, weights: list[Tensor], parts: dict[str, Tensor]) -> Any:
+        names = (*self.trained, *self.held)
+
+        def whole(*tensors: Tensor) -> list[Tensor]:
+            values = dict(zip(names, tensors[: len(names)], strict=True))
+            leaves = [values[name].detach().requires_grad_() for name in self.trained]
+            values |= dict(zip(self.trained, leaves, strict=True))
+            episode = Episode(**dict(zip(parts, tensors[len(names) :], strict=True)))
+            loss = functional_call(self.whole, values, (episode,))
             return [loss.detach(), *torch.autograd.grad(loss, leaves, materialize_grads=True)]
 
-        return compiled(whole, trained, held, _resized(names, parts, [*trained, *held]))
+        return compiled(whole, *weights, *_resized(parts, weights))
 
 
-def _resized(names: list[str], parts: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+def _resized(parts: dict[str, Tensor], others: list[Tensor]) -> list[Tensor]:
     """Return episodes of other lengths that agree with no size by chance, or the trace ties them.
 
     The number of tasks stays: a mean over tasks fixes it in the trace.
     """
-    rows = dict(zip(("support", "query"), distinct_sizes(2, [*parts, *others]), strict=True))
+    sizes = distinct_sizes(2, [*parts.values(), *others])
+    rows = dict(zip(("support", "query"), sizes, strict=True))
     resized = []
-    for name, part in zip(names, parts, strict=True):
+    for name, part in parts.items():
         n_rows = rows.get(name.partition("_")[0])
         shape = part.shape if n_rows is None else (len(part), n_rows, *part.shape[2:])
         resized.append(part.new_zeros(shape))

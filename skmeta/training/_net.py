@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
 from skmeta.inner import Episode, EpisodeModule
@@ -74,6 +74,33 @@ class EpisodeNet(NeuralNet):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "compiled_": None}
+
+    def initialize_callbacks(self) -> EpisodeNet:
+        """Build the callbacks, and note who listens to what."""
+        super().initialize_callbacks()
+        self.listeners_: dict[str, list[Callback]] = {}
+        return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks that have something to do; meta-batches are small and many.
+
+        Parameters
+        ----------
+        method_name : str
+            Such as "on_batch_end".
+        **cb_kwargs : dict
+            What callbacks are given.
+        """
+        getattr(self, method_name)(self, **cb_kwargs)
+        if method_name not in self.listeners_:
+            idle = getattr(Callback, method_name)
+            self.listeners_[method_name] = [
+                callback
+                for _, callback in self.callbacks_
+                if getattr(type(callback), method_name) is not idle
+            ]
+        for callback in self.listeners_[method_name]:
+            getattr(callback, method_name)(self, **cb_kwargs)
 
     def get_dataset(self, X: EpisodeStream, y: Any = None) -> EpisodeStream:
         """Return the stream: it is its own data set."""
