@@ -94,6 +94,10 @@ def learners(scale: float) -> dict[str, tuple[Any, int | None, int, list[int]]]:
         "Bootstrapped MAML": (
             gradient(skmeta.BootstrappedMAMLRegressor, 30_000), None, 20, [1, 10],
         ),
+        "Bootstrapped MAML, predictions": (
+            gradient(skmeta.BootstrappedMAMLRegressor, 30_000, matching="predictions"),
+            None, 20, [1, 10],
+        ),
         "ridge head": (
             skmeta.RidgeHeadRegressor(max_iter=n(20_000), **NETWORK, **EPISODES), None, 20, [0],
         ),

@@ -55,7 +55,7 @@ INSTANCES = [
     CAVIAClassifier(**_EPISODES),
     CAVIARegressor(**_EPISODES),
     IMAMLClassifier(inner_lr=0.5, **_EPISODES),
-    IMAMLRegressor(**_EPISODES),
+    IMAMLRegressor(**{**_EPISODES, "max_iter": 80}),
     MAMLClassifier(inner_lr=0.5, **_EPISODES),
     MAMLRegressor(**_EPISODES),
     MetaSGDClassifier(inner_lr=0.5, **_EPISODES),
@@ -65,7 +65,7 @@ INSTANCES = [
     MultiHeadClassifier(**_NET),
     MultiHeadRegressor(**_NET),
     ReptileClassifier(**{**_EPISODES, "inner_lr": 0.5, "lr": 0.5}),
-    ReptileRegressor(max_inner_norm=1.0, **{**_EPISODES, "lr": 0.5}),
+    ReptileRegressor(**{**_EPISODES, "lr": 1.0, "max_iter": 100}),
     RidgeHeadClassifier(**_EPISODES),
     RidgeHeadRegressor(**_EPISODES),
 ]

@@ -14,7 +14,10 @@ from skmeta import EmpiricalBayesClassifier, EmpiricalBayesRegressor
 from skmeta.base import BaseMetaLearner
 from skmeta.utils import check_meta_learner, meta_learner_checks
 
+_UNSCALED = "ignore::skmeta.DivergenceWarning"  # gradient steps on features that are not scaled
 
+
+@pytest.mark.filterwarnings(_UNSCALED)
 @pytest.mark.parametrize(
     ("estimator", "check"),
     [

@@ -99,9 +99,9 @@ class BootstrappedMAMLRegressor(DeepRegressorMixin, _BootstrappedMAML):
     ----------
     n_target_steps : int, default=5
         The steps L from the adapted network to the target, the one on the query included.
-    matching : {{"predictions", "weights"}}, default="predictions"
-        Compare query predictions, by the squared difference (the divergence of Gaussians of fixed
-        variance), or weights, by half the squared distance.
+    matching : {{"weights", "predictions"}}, default="weights"
+        Compare weights, by half the squared distance, or query predictions, by the squared
+        difference (the divergence of Gaussians of fixed variance).
     {shared}
 
     Attributes
@@ -116,7 +116,9 @@ class BootstrappedMAMLRegressor(DeepRegressorMixin, _BootstrappedMAML):
     Notes
     -----
     The history shows the distance to the target, which is not a query loss. With one target step
-    and ``matching="weights"`` the meta-gradient is α times MAML's.
+    and ``matching="weights"`` the meta-gradient is α times MAML's. The paper compares predictions,
+    as the classifier does; on real-valued targets that learns slowly, for the pull on θ then
+    passes twice through the network's derivatives.
 
     References
     ----------
@@ -133,6 +135,8 @@ class BootstrappedMAMLRegressor(DeepRegressorMixin, _BootstrappedMAML):
     >>> model.adapt(new.data[:5], new.target[:5]).predict(new.data[5:]).shape
     (15,)
     """
+
+    matching: str = "weights"
 
 
 @meta_learner

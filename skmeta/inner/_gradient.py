@@ -24,6 +24,7 @@ from skmeta.inner._rule import InnerRule, TaskTensors, network_width
 __all__ = ["GradientSteps"]
 
 _WORTHWHILE = 64  # tasks at once from which on compiling their adaptation may pay
+_EXPLOSION = 10.0  # how much trained steps may raise a task's loss before they have diverged
 
 _ENGINES: dict[str, type[TaskNetworks]] = {
     "stacked": StackedMLP,
@@ -237,10 +238,11 @@ class GradientSteps(InnerRule):
         more = max(n_steps - self.n_steps, 0)
         weights = self.descend(trained, X, y, share, rates, more)
         state = dict(self.networks.for_each(weights, len(X)))
-        diverged = ~torch.stack([w.flatten(1).sum(1) for w in state.values()]).sum(0).isfinite()
+        after = self._support_loss(weights, X, y, share)
+        before = _EXPLOSION * self._support_loss(self.networks.start(), X, y, share)
         if more:
-            after = self._support_loss(weights, X, y, share)
-            diverged |= ~(after <= self._support_loss(trained, X, y, share))
+            before = torch.minimum(before, self._support_loss(trained, X, y, share))
+        diverged = ~(after <= before)
         state["n_steps"] = torch.full((len(X),), n_steps, device=X.device)
         if diverged.any():
             best = self._lowest(X[diverged], y[diverged], share[diverged], rates, n_steps)

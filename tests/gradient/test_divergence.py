@@ -62,8 +62,7 @@ def test_a_task_that_gets_worse_goes_back_to_its_lowest_loss(engine, trained, us
         points = list(path(rule, rows, used, 0.15))
         losses = [loss for _, loss in points]
         number = used
-        finite = all(w.isfinite().all() for w in points[-1][0].values())
-        if not (finite and losses[-1] <= losses[trained]):
+        if not losses[-1] <= min(losses[trained], 10 * losses[0]):
             number = int(np.nanargmin(losses))
         taken.append(number)
         for name, weight in points[number][0].items():
@@ -86,18 +85,22 @@ def test_tasks_that_get_better_are_untouched_by_those_that_do_not():
         torch.testing.assert_close(state[name][kept], weight, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize(("lr", "worst"), [(0.1, "rose"), (0.15, "exploded")])
 @pytest.mark.parametrize("n_adapt_steps", [None, 3])
-def test_the_trained_number_of_steps_is_taken_even_where_the_loss_rises(n_adapt_steps):
-    rule, episode = steps(lr=0.15, n_steps=3, n_adapt_steps=n_adapt_steps), scaled()
+def test_the_trained_number_of_steps_may_raise_the_loss_up_to_tenfold(n_adapt_steps, lr, worst):
+    rule, episode = steps(lr=lr, n_steps=3, n_adapt_steps=n_adapt_steps), scaled()
     state = adapt(rule, episode)
-    rose = 0
+    seen = set()
     for task, (rows, _) in enumerate(tasks_of(episode)):
-        points = list(path(rule, rows, 3, 0.15))
-        rose += points[3][1] > points[0][1]
-        for name, weight in points[3][0].items():
+        points = list(path(rule, rows, 3, lr))
+        losses = [loss for _, loss in points]
+        growth = losses[3] / losses[0]
+        number = 3 if growth <= 10 else int(np.nanargmin(losses))
+        seen.add("fell" if growth <= 1 else "rose" if growth <= 10 else "exploded")
+        assert state["n_steps"][task] == number
+        for name, weight in points[number][0].items():
             torch.testing.assert_close(state[name][task], weight, rtol=1e-9, atol=1e-11)
-    assert rose
-    assert state["n_steps"].tolist() == [3] * len(SIZES)
+    assert seen == {"fell", worst}
 
 
 @pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
@@ -182,11 +185,13 @@ def test_an_estimator_warns_of_tasks_that_diverged_and_predicts_all(fitted):
     assert error <= np.mean((prior.predict(X, groups=groups) - y)[~tame] ** 2) + 1e-12
 
 
-def test_an_estimator_does_not_warn_at_the_trained_number_of_steps(fitted):
+def test_an_estimator_does_not_warn_of_tasks_that_are_only_worse(fitted):
     X, y, groups = tame_and_wild()
+    X[6:12] /= 15.0
+    model = copy.deepcopy(fitted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        copy.deepcopy(fitted).adapt(X, y, groups=groups)
+        model.adapt(X, y, groups=groups)
 
 
 def test_the_number_of_steps_may_be_set_after_fit(fitted):

@@ -27,6 +27,7 @@ def error_after_ten_rows(model, seed):
     return np.mean((adapted.predict(X[~support], groups=groups[~support]) - y[~support]) ** 2)
 
 
+@pytest.mark.filterwarnings("ignore::skmeta.DivergenceWarning")  # of networks without training
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_training_lowers_the_loss_and_ten_rows_beat_the_prior(learner, seed):
