@@ -65,7 +65,7 @@ INSTANCES = [
     MultiHeadClassifier(**_NET),
     MultiHeadRegressor(**_NET),
     ReptileClassifier(**{**_EPISODES, "inner_lr": 0.5, "lr": 0.5}),
-    ReptileRegressor(**{**_EPISODES, "lr": 1.0, "max_iter": 100}),
+    ReptileRegressor(max_inner_norm=1.0, **{**_EPISODES, "lr": 1.0, "max_iter": 120}),
     RidgeHeadClassifier(**_EPISODES),
     RidgeHeadRegressor(**_EPISODES),
 ]

@@ -18,6 +18,7 @@ from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.exceptions import DivergenceWarning
 from skmeta.inner import Episode, GradientSteps, mean_over_rows
+from skmeta.inner._compile import warn_uncompiled
 from skmeta.tasks import EpisodeSampler, TaskData
 
 __all__ = ["GradientLearner"]
@@ -124,12 +125,7 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
         try:
             self.net_.compile_gradient(episode)
         except Exception as failure:
-            warnings.warn(
-                "The meta-step could not be compiled, so it runs uncompiled: "
-                f"{str(failure).splitlines()[0]}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_uncompiled("The meta-step", failure)
         self._steps.use(engine)
         if self.verbose:
             print(f"compiled the meta-step in {time.perf_counter() - start:.1f} s")

@@ -32,7 +32,7 @@ class _ContextNetworks(TaskNetworks):
         return {"context": like.new_zeros(self.n_context)}
 
     def run(self, weights: TaskTensors, X: Tensor) -> Tensor:
-        context = self.for_each(weights, len(X))["context"]
+        context = self.for_each(weights, X.shape[0])["context"]
         rows = torch.cat([X, context[:, None].expand(-1, X.shape[1], -1)], dim=2)
         output: Tensor = self.network(rows.flatten(0, 1)).view(*X.shape[:2], -1)
         return output
@@ -40,7 +40,7 @@ class _ContextNetworks(TaskNetworks):
     def slope(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
         second_order = torch.is_grad_enabled()
         with torch.enable_grad():
-            context = self.for_each(weights, len(X))["context"]
+            context = self.for_each(weights, X.shape[0])["context"]
             if not (second_order and context.requires_grad):
                 context = context.detach().clone().requires_grad_()
             losses = (self.loss(self.run({"context": context}, X), y) * share).sum()

@@ -47,8 +47,8 @@ class _MinibatchSteps(GradientSteps):
             chosen = order.gather(1, (number * size + at) % n_rows.clamp(min=1))[..., None]
             weights = self.step(
                 weights,
-                X.take_along_dim(chosen, dim=1),
-                y.take_along_dim(chosen, dim=1),
+                X.gather(1, chosen.expand(-1, -1, X.shape[2])),
+                y.gather(1, chosen.expand(-1, -1, y.shape[2])),
                 row_shares(there),
                 rates,
             )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from itertools import count, islice
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-__all__ = ["compiled", "distinct_sizes"]
+__all__ = ["compiled", "distinct_sizes", "warn_uncompiled"]
 
 
 def compiled(function: Callable[..., Any], *examples: Tensor, dynamic: bool | None = None) -> Any:
@@ -43,7 +43,7 @@ def compiled(function: Callable[..., Any], *examples: Tensor, dynamic: bool | No
 
 
 def distinct_sizes(n_sizes: int, others: list[Tensor]) -> list[int]:
-    """Return sizes that agree with each other and with those of other tensors nowhere.
+    """Return sizes that agree nowhere, nor do their sums, with those of other tensors.
 
     Parameters
     ----------
@@ -55,7 +55,25 @@ def distinct_sizes(n_sizes: int, others: list[Tensor]) -> list[int]:
     Returns
     -------
     sizes : list of int
-        Above 1, which is a size of its own kind.
+        Above all others.
     """
-    taken = {size for tensor in others for size in tensor.shape}
-    return list(islice((size for size in count(2) if size not in taken), n_sizes))
+    largest = max(size for tensor in others for size in tensor.shape)
+    return list(range(largest + 1, largest + 1 + n_sizes))
+
+
+def warn_uncompiled(what: str, failure: Exception) -> None:
+    """Warn that something runs uncompiled.
+
+    Parameters
+    ----------
+    what : str
+        The something.
+    failure : Exception
+        Why.
+    """
+    reason, _, _ = str(failure).partition("\n")
+    warnings.warn(
+        f"{what} could not be compiled, so it runs uncompiled: {reason}",
+        RuntimeWarning,
+        stacklevel=3,
+    )

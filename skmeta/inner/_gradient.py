@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from skmeta.inner._compile import compiled, distinct_sizes
+from skmeta.inner._compile import compiled, distinct_sizes, warn_uncompiled
 from skmeta.inner._losses import RowLoss, row_shares
 from skmeta.inner._networks import (
     LoopedNetworks,
@@ -164,44 +165,39 @@ class GradientSteps(InnerRule):
         n_steps: int,
     ) -> TaskTensors:
         """Take steps for every task."""
-        if self.compiled and len(X) >= _WORTHWHILE and n_steps and not torch.is_grad_enabled():
-            return self._descend_compiled(weights, X, y, share, rates, n_steps)
+        free = self.engine == "stacked"  # the others' traces hold for one number of tasks alone
+        worthwhile = self.compiled and free and n_steps and len(X) >= _WORTHWHILE
+        if worthwhile and not torch.is_grad_enabled():
+            try:
+                return self._descend_compiled(weights, X, y, share, n_steps)
+            except Exception as failure:  # of the many kinds that a compiler has
+                self.compiled = False
+                warn_uncompiled("Adaptation", failure)
         for _ in range(n_steps):
             weights = self.step(weights, X, y, share, rates)
         return weights
 
     def _descend_compiled(
-        self,
-        weights: TaskTensors,
-        X: Tensor,
-        y: Tensor,
-        share: Tensor,
-        rates: Rates,
-        n_steps: int,
+        self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, n_steps: int
     ) -> TaskTensors:
         start = self.networks.start()
-        key = n_steps, all(w.ndim == start[name].ndim for name, w in weights.items())
-        names = list(weights)
-        learned = {name: rate for name, rate in rates.items() if isinstance(rate, Tensor)}
-
-        def descend(X: Tensor, y: Tensor, share: Tensor, *others: Tensor) -> list[Tensor]:
-            now = dict(zip(names, others[: len(names)], strict=True))
-            own = {**rates, **dict(zip(learned, others[len(names) :], strict=True))}
-            for _ in range(n_steps):
-                now = self.step(now, X, y, share, own)
-            return list(now.values())
-
-        others = [*weights.values(), *learned.values()]
+        shared = all(w.ndim == start[name].ndim for name, w in weights.items())
+        steps = _Steps(self, n_steps, list(weights))
+        held = {**dict(steps.named_parameters()), **dict(steps.named_buffers())}
+        key = n_steps, shared
         if key not in self._graphs:
-            n_tasks, n_rows = distinct_sizes(2, [X, y, share, *others])
+
+            def descend(*tensors: Tensor) -> list[Tensor]:
+                values = dict(zip(held, tensors[: len(held)], strict=True))
+                found: list[Tensor] = functional_call(steps, values, tensors[len(held) :])
+                return found
+
+            n_tasks, n_rows = distinct_sizes(2, [X, y, share, *held.values(), *weights.values()])
             rows = [t.new_zeros(n_tasks, n_rows, *t.shape[2:]) for t in (X, y, share)]
-            if not key[1]:
-                stacked = (w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values())
-                others = [*stacked, *learned.values()]
-            self._graphs[key] = compiled(descend, *rows, *others, dynamic=True)
-            others = [*weights.values(), *learned.values()]
-        found = self._graphs[key](X, y, share, *others)
-        return dict(zip(names, found, strict=True))
+            own = [w if shared else w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values()]
+            self._graphs[key] = compiled(descend, *held.values(), *rows, *own, dynamic=True)
+        found = self._graphs[key](*held.values(), X, y, share, *weights.values())
+        return dict(zip(weights, found, strict=True))
 
     def step(
         self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates
@@ -292,6 +288,23 @@ class GradientSteps(InnerRule):
         return sum(
             p.numel() * p.element_size() for p in self.network.parameters() if p.requires_grad
         )
+
+
+class _Steps(nn.Module):
+    """Steps of a rule as a module, whose parameters can be replaced."""
+
+    def __init__(self, rule: GradientSteps, n_steps: int, names: list[str]) -> None:
+        super().__init__()
+        self.rule = rule
+        self.n_steps = n_steps
+        self.names = names
+
+    def forward(self, X: Tensor, y: Tensor, share: Tensor, *weights: Tensor) -> list[Tensor]:
+        now: TaskTensors = dict(zip(self.names, weights, strict=True))
+        rates = self.rule.rates()
+        for _ in range(self.n_steps):
+            now = self.rule.step(now, X, y, share, rates)
+        return list(now.values())
 
 
 def _norms(slope: TaskTensors) -> Tensor:

@@ -1,0 +1,181 @@
+"""One compiled graph for the whole meta-step says what the uncompiled step says."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from _episodes import TOLERANCE, ragged
+from torch import nn
+
+import skmeta
+from skmeta.training._compiled import CompiledGradient
+
+LEARNERS = {
+    "MAML": (skmeta.MAMLRegressor, {"n_inner_steps": 3}),
+    "MAML, first order": (skmeta.MAMLRegressor, {"n_inner_steps": 3, "first_order": True}),
+    "MAML, learned rates": (skmeta.MAMLRegressor, {"learn_inner_lr": True}),
+    "MAML, clipped": (skmeta.MAMLRegressor, {"max_inner_norm": 0.1}),
+    "Sharp-MAML": (skmeta.MAMLRegressor, {"inner_rho": 0.05}),
+    "MAML, classes": (skmeta.MAMLClassifier, {"n_inner_steps": 2}),
+    "ANIL": (skmeta.ANILRegressor, {"n_inner_steps": 3}),
+    "Meta-SGD": (skmeta.MetaSGDRegressor, {}),
+    "Reptile": (skmeta.ReptileRegressor, {}),
+    "MinibatchProx": (skmeta.MinibatchProxRegressor, {}),
+    "CAVIA": (skmeta.CAVIARegressor, {}),
+    "bootstrapped MAML": (skmeta.BootstrappedMAMLRegressor, {"n_inner_steps": 2}),
+    "bootstrapped, predictions": (
+        skmeta.BootstrappedMAMLRegressor,
+        {"matching": "predictions"},
+    ),
+}
+SIZES = [[(4, 3), (1, 5), (6, 1), (2, 2)], [(1, 4), (9, 2), (3, 3), (5, 9)]]
+
+
+def tasks(classes=False, dtype="float32"):
+    if classes:
+        made = skmeta.make_classification_tasks(20, 30, 3, random_state=0)
+    else:
+        made = skmeta.make_linear_tasks(20, 30, 3, random_state=0)
+    return made.data.astype(dtype), made.target, made.groups
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Run graphs as they were traced, without the wait for a C++ compiler."""
+    monkeypatch.setattr(torch, "compile", lambda graph, **options: graph)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize(
+    ("case", "engine"),
+    [
+        (case, engine)
+        for case in LEARNERS
+        for engine in (["stacked", "vmap"] if case != "ANIL" else [None])
+    ],
+)
+def test_one_trace_is_the_step_for_all_numbers_of_rows(case, engine):
+    learner, params = LEARNERS[case]
+    X, y, groups = tasks("classes" in case, "float64")
+    model = learner(max_iter=1, hidden_layer_sizes=(5,), inner_lr=0.1, random_state=0, **params)
+    net = model.fit(X, y, groups=groups).net_
+    net.module_.train()
+    if engine is not None:
+        net.module_.use(engine)
+    compiled = CompiledGradient(net.module_, net.criterion_)
+    trained = [p for p in net.module_.parameters() if p.requires_grad]
+    for sizes in SIZES:
+        episode = ragged(
+            sizes=sizes, n_outputs=2 if "classes" in case else 1, classes="classes" in case
+        )
+        loss = net.criterion_.aggregate(net.module_.task_losses(episode, net.criterion_))
+        expected = torch.autograd.grad(loss, trained)
+        torch.testing.assert_close(compiled(episode), loss.detach(), rtol=1e-10, atol=1e-12)
+        for parameter, slope in zip(trained, expected, strict=True):
+            torch.testing.assert_close(parameter.grad, slope, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("n_queries", [1, 2, 3, 7])
+def test_sizes_that_agree_by_chance_are_not_tied(n_queries):
+    """Sizes equal to each other, to the number of tasks, or with a sum that is."""
+    X, y, groups = tasks()
+    params = {
+        "n_shots": (1, 4), "n_queries": n_queries, "meta_batch_size": 5, "max_iter": 8,
+        "hidden_layer_sizes": (3,), "random_state": 0,
+    }  # fmt: skip
+    for learner in (skmeta.MAMLRegressor, skmeta.ReptileRegressor):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pair = [
+                learner(compile=compile, **params).fit(X, y, groups=groups)
+                for compile in (False, True)
+            ]
+        losses = [model.net_.history[:, "train_loss"] for model in pair]
+        np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("case", LEARNERS)
+def test_one_trace_adapts_any_number_of_tasks(case):
+    learner, params = LEARNERS[case]
+    X, y, groups = tasks("classes" in case)
+    model = learner(
+        max_iter=1, n_shots=5, n_queries=5, n_adapt_steps=4, random_state=0,
+        **params,
+    ).fit(X, y, groups=groups)  # fmt: skip
+    for n_tasks, n_rows in [(64, 3), (65, 4), (90, 64)]:
+        rng = np.random.default_rng(0)
+        rows = rng.integers(len(X), size=n_tasks * n_rows)
+        new = np.repeat(np.arange(n_tasks), n_rows)
+        predicted = []
+        for model._steps.compiled in (False, True):
+            adapted = model.adapt(X[rows], y[rows], groups=new)
+            predicted.append(adapted.predict(X[rows], groups=new))
+        assert model._steps.compiled
+        np.testing.assert_allclose(*predicted, rtol=1e-4, atol=1e-5)
+    assert model._steps._graphs
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch's own code
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_compiled_fit_is_a_fit(dtype, capsys):
+    X, y, groups = tasks(dtype=dtype)
+    params = {
+        "n_shots": (1, 5), "n_queries": 5, "max_iter": 12, "n_inner_steps": 2,
+        "hidden_layer_sizes": (4,), "random_state": 0,
+    }  # fmt: skip
+    plain = skmeta.MAMLRegressor(**params).fit(X, y, groups=groups)
+    fast = skmeta.MAMLRegressor(compile=True, verbose=1, **params).fit(X, y, groups=groups)
+    assert "compiled the meta-step in" in capsys.readouterr().out
+    assert fast.net_.compiled_ is not None
+    tolerance = 100 * TOLERANCE[getattr(torch, dtype)]
+    for name, weight in plain.net_.module_.state_dict().items():
+        found = fast.net_.module_.state_dict()[name]
+        torch.testing.assert_close(found, weight, rtol=tolerance, atol=tolerance)
+    few = groups < 3
+    predicted = [
+        model.adapt(X[few], y[few], groups=groups[few]).predict(X[few], groups=groups[few])
+        for model in (plain, fast, copy.deepcopy(fast))
+    ]
+    np.testing.assert_allclose(predicted[1], predicted[0], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(predicted[2], predicted[1], rtol=tolerance, atol=tolerance)
+
+
+class Branches(nn.Module):
+    """Looks at values, which a trace can not follow."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.linear = nn.Linear(n_features_in, n_outputs)
+
+    def forward(self, X):
+        return self.linear(X) if float(X.detach().sum()) < 1e9 else self.linear(-X)
+
+
+def test_what_can_not_be_compiled_runs_uncompiled_with_a_warning():
+    X, y, groups = tasks()
+    params = {"module": Branches, "max_iter": 3, "random_state": 0}
+    with pytest.warns(RuntimeWarning, match="batched derivative"):
+        plain = skmeta.MAMLRegressor(**params).fit(X, y, groups=groups)
+    with (
+        pytest.warns(RuntimeWarning, match="batched derivative"),
+        pytest.warns(RuntimeWarning, match="uncompiled"),
+    ):
+        fast = skmeta.MAMLRegressor(compile=True, **params).fit(X, y, groups=groups)
+    assert fast.net_.compiled_ is None
+    np.testing.assert_array_equal(
+        fast.net_.history[:, "train_loss"], plain.net_.history[:, "train_loss"]
+    )
+
+
+def test_only_long_fits_compile_by_themselves():
+    X, y, groups = tasks()
+    model = skmeta.MAMLRegressor(compile="auto", max_iter=3).fit(X, y, groups=groups)
+    assert model.net_.compiled_ is None
+    with pytest.raises(ValueError, match="compile='always'"):
+        skmeta.MAMLRegressor(compile="always").fit(X, y, groups=groups)
