@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,12 +12,19 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 __all__ = ["compiled", "distinct_sizes", "warn_uncompiled"]
 
+_MODES: dict[str, Literal["symbolic", "fake"]] = {"any": "symbolic", "given": "fake"}
 
-def compiled(function: Callable[..., Any], *examples: Tensor, dynamic: bool | None = None) -> Any:
+
+def compiled(
+    function: Callable[..., Any],
+    *examples: Tensor,
+    sizes: str = "any",
+    dynamic: bool | None = None,
+) -> Any:
     """Trace a function and compile the trace to native code.
 
     Derivatives taken inside are traced too, so that nothing of autograd or vmap is left at run
-    time. One trace serves all sizes.
+    time.
 
     Parameters
     ----------
@@ -25,6 +32,9 @@ def compiled(function: Callable[..., Any], *examples: Tensor, dynamic: bool | No
         Of tensors, without side effects.
     *examples : Tensor
         Arguments to trace it with. Sizes that agree in them are taken to agree always.
+    sizes : {"any", "given"}, default="any"
+        Whether one trace serves all sizes, or those of the examples: batched derivatives of some
+        operators allow no other.
     dynamic : bool, default=None
         Whether to compile for all sizes at once; None compiles for those of the first call, and
         for all when others come.
@@ -34,7 +44,7 @@ def compiled(function: Callable[..., Any], *examples: Tensor, dynamic: bool | No
     function : callable
         The same function, faster.
     """
-    graph = make_fx(function, tracing_mode="symbolic")(*examples)
+    graph = make_fx(function, tracing_mode=_MODES[sizes])(*examples)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     # The plain method: a module's call costs as much as a small graph's kernels.

@@ -19,8 +19,7 @@ class CompiledGradient:
     """Compute a meta-loss, and leave its gradient in the parameters, by a compiled graph.
 
     The whole meta-step is traced, inner gradients included, so that nothing of autograd or vmap is
-    left at run time; the graph then is compiled to native code. One trace serves all numbers of
-    rows, though the first other number compiles it once more. The number of tasks is fixed.
+    left at run time; the graph then is compiled to native code. The number of tasks is fixed.
 
     Parameters
     ----------
@@ -28,9 +27,12 @@ class CompiledGradient:
         What is trained.
     objective : MeanOverTasks
         The meta-loss.
+    rows : {"any", "given"}, default="any"
+        Whether one trace serves all numbers of rows, though the first other number compiles it once
+        more, or those of the first episode.
     """
 
-    def __init__(self, module: EpisodeModule, objective: MeanOverTasks) -> None:
+    def __init__(self, module: EpisodeModule, objective: MeanOverTasks, rows: str = "any") -> None:
         self.whole = _MetaLoss(module, objective)
         self.trained = {n: p for n, p in self.whole.named_parameters() if p.requires_grad}
         self.held = {
@@ -38,7 +40,15 @@ class CompiledGradient:
             for name, value in (*self.whole.named_parameters(), *self.whole.named_buffers())
             if name not in self.trained
         }
+        self.rows = rows
         self.graph: Any = None
+        self.shapes: list[torch.Size] = []
+
+    def serves(self, episode: Episode) -> bool:
+        """Whether the graph is one for episodes of this size."""
+        return self.rows == "any" or self.shapes == [
+            part.shape for part in vars(episode).values() if part is not None
+        ]
 
     def __call__(self, episode: Episode) -> Tensor:
         """Return the meta-loss of an episode."""
@@ -46,6 +56,7 @@ class CompiledGradient:
         weights = [value.detach() for value in (*self.trained.values(), *self.held.values())]
         if self.graph is None:
             self.graph = self._trace(weights, parts)
+            self.shapes = [part.shape for part in parts.values()]
         loss, *gradient = self.graph(*weights, *parts.values())
         for parameter, slope in zip(self.trained.values(), gradient, strict=True):
             parameter.grad = slope
@@ -63,7 +74,8 @@ class CompiledGradient:
             loss = functional_call(self.whole, values, (episode,))
             return [loss.detach(), *torch.autograd.grad(loss, leaves, materialize_grads=True)]
 
-        return compiled(whole, *weights, *_resized(parts, weights))
+        examples = _resized(parts, weights) if self.rows == "any" else parts.values()
+        return compiled(whole, *weights, *examples, sizes=self.rows)
 
 
 def _resized(parts: dict[str, Tensor], others: list[Tensor]) -> list[Tensor]:

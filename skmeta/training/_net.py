@@ -68,8 +68,13 @@ class EpisodeNet(NeuralNet):
         episode : Episode
             Any episode that training may draw.
         """
-        compiled = CompiledGradient(cast(EpisodeModule, self.module_), self.criterion_)
-        compiled(episode)
+        module = cast(EpisodeModule, self.module_)
+        compiled = CompiledGradient(module, self.criterion_)
+        try:
+            compiled(episode)
+        except Exception:  # of the many kinds that tracing with free sizes has
+            compiled = CompiledGradient(module, self.criterion_, rows="given")
+            compiled(episode)
         self.compiled_ = compiled
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,7 +117,7 @@ class EpisodeNet(NeuralNet):
 
     def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Compute the meta-loss of a meta-batch and its gradient, a chunk of tasks at a time."""
-        if self.compiled_ is not None:
+        if self.compiled_ is not None and self.compiled_.serves(batch):
             return {"loss": self.compiled_(batch), "y_pred": None}
         total: Tensor | float = 0.0
         for part in batch.chunks(self.chunk_size):

@@ -99,6 +99,64 @@ def test_sizes_that_agree_by_chance_are_not_tied(n_queries):
         np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
+class Normalised(nn.Sequential):
+    def __init__(self, n_features_in, n_outputs):
+        norm = nn.LayerNorm(6, elementwise_affine=False)
+        super().__init__(nn.Linear(n_features_in, 6), norm, nn.ReLU(), nn.Linear(6, n_outputs))
+
+
+class Attentive(nn.Module):
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.embed = nn.Linear(1, 4)
+        self.attend = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, X):
+        tokens = self.embed(X[..., None])
+        return self.head(self.attend(tokens, tokens, tokens, need_weights=False)[0].mean(-2))
+
+
+class Dropped(nn.Sequential):
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__(nn.Linear(n_features_in, 6), nn.Dropout(0.5), nn.Linear(6, n_outputs))
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("n_shots", [5, (1, 5)])
+@pytest.mark.parametrize("module", [Normalised, Attentive])
+def test_modules_whose_derivative_holds_sizes_compile_for_one_size(module, n_shots):
+    X, y, groups = tasks()
+    params = {
+        "module": module, "n_shots": n_shots, "n_queries": 5, "max_iter": 6, "random_state": 0,
+    }  # fmt: skip
+    plain, fast = (
+        skmeta.MAMLRegressor(compile=compile, **params).fit(X, y, groups=groups)
+        for compile in (False, True)
+    )
+    assert fast.net_.compiled_.rows == "given"
+    episode = ragged(torch.float32, n_outputs=1)
+    assert not fast.net_.compiled_.serves(episode)
+    losses = [model.net_.history[:, "train_loss"] for model in (plain, fast)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    steps = [model.net_.train_step_single(episode)["loss"] for model in (plain, fast)]
+    torch.testing.assert_close(*steps, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("traced")
+def test_dropout_in_a_trace_drops_anew_each_time():
+    X, y, groups = tasks()
+    model = skmeta.MAMLRegressor(
+        module=Dropped, compile=True, n_shots=5, n_queries=5, max_iter=2, random_state=0
+    ).fit(X, y, groups=groups)
+    net = model.net_
+    net.module_.train()
+    episode = ragged(torch.float32, n_outputs=1, sizes=[(5, 5)] * model.meta_batch_size)
+    assert net.compiled_.serves(episode)
+    first, second = (net.compiled_(episode) for _ in range(2))
+    assert first != second
+
+
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("case", LEARNERS)
 def test_one_trace_adapts_any_number_of_tasks(case):
