@@ -32,7 +32,7 @@ __all__ = ["BaseDeepLearner", "DeepClassifierMixin", "DeepRegressorMixin"]
 _SKORCH_PREFIXES = ("module", "optimizer", "criterion", "callbacks")
 _EPOCHS = 100  # of a fit: how often callbacks see it and a history row is written
 _CELLS = 1 << 15  # padded rows adapted or predicted at once
-_CHUNK_BYTES = 8 << 20  # of per-task weights at once: what a cache holds is also the fastest
+_CHUNK_BYTES = 2 << 20  # of per-task weights at once: what a cache holds is also the fastest
 _LEAST_TASKS = 8
 _STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +108,51 @@ def test_results_do_not_depend_on_n_jobs(name, tasks):
         for n_jobs in (1, 2)
     ]
     np.testing.assert_array_equal(scores[0], scores[1])
+
+
+THREADS = """
+import numpy as np, skmeta, torch
+from sklearn.model_selection import cross_val_score
+
+tasks = skmeta.make_linear_tasks(8, 10, 3, random_state=0)
+threads = cross_val_score(
+    skmeta.MAMLRegressor(task_column=0, max_iter=1),
+    np.column_stack([tasks.groups, tasks.data]),
+    tasks.target,
+    cv=skmeta.EpisodicKFold(2, n_shots=3, task_column=0),
+    scoring=lambda model, X, y: torch.get_num_threads(),
+    n_jobs=2,
+)
+print(int(threads.max()))
+"""
+
+
+def test_workers_share_the_cores():
+    """Under joblib a worker's torch has its part of the threads."""
+    few = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    run = [sys.executable, "-c", THREADS]
+    done = subprocess.run(run, env=few, capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= max(1, joblib.cpu_count() // 2)
+
+
+@pytest.mark.parametrize("inner", [[{"inner_lr": 0.01}, {"inner_lr": 0.1}], [{"n_inner_steps": 3}]])
+def test_a_search_over_the_inner_problem_is_the_same_in_parallel(inner, tasks):
+    X = np.column_stack([tasks.groups, tasks.data])
+    grid = [
+        {name: [value] for name, value in choice.items()}
+        | {"module__hidden_layer_sizes": [(4,), (8,)]}
+        for choice in inner
+    ]
+    cv = EpisodicKFold(2, n_shots=3, task_column=0, random_state=0)
+    model = MAMLRegressor(task_column=0, **DEEP)
+    scores = [
+        GridSearchCV(model, grid, cv=cv, scoring=RMSE, n_jobs=n_jobs)
+        .fit(X, tasks.target)
+        .cv_results_["mean_test_score"]
+        for n_jobs in (1, 2)
+    ]
+    np.testing.assert_array_equal(*scores)
+    assert len(set(scores[0])) == len(scores[0])
 
 
 @pytest.mark.parametrize("name", ["empirical bayes", "maml"])
