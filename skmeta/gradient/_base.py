@@ -101,7 +101,8 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
     @property
     def _compiles(self) -> bool:
-        return self.compile is True or (self.compile == "auto" and self.max_iter >= _PAYS_AFTER)
+        pays = self.max_iter >= _PAYS_AFTER and self._steps.engine != "loop"
+        return self.compile is True or (self.compile == "auto" and pays)
 
     def _audit(self, episode: Episode) -> None:
         with warnings.catch_warnings():
@@ -120,6 +121,9 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
     def _compile(self, episode: Episode) -> None:
         start = time.perf_counter()
         engine = self._steps.engine
+        if engine == "loop":  # each task would be a part of the graph
+            warn_uncompiled("The meta-step", ValueError("tasks take turns."))
+            return
         if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
             self._steps.use("vmap")
         try:

@@ -197,7 +197,9 @@ class IMAMLRegressor(DeepRegressorMixin, _IMAML):
 
     Notes
     -----
-    The formula holds at the solution: with too few steps the meta-gradient is biased. The
+    The formula holds at the solution: with too few steps the meta-gradient is biased. It does not
+    see the steps, so that, other than in MAML, training does not keep them stable while the
+    curvature grows: take a smaller `inner_lr` and more of them, and some damping. The
     authors' code takes plain steps and one of the pull, and adds 10 to λ in the system; here both
     follow the paper. A task takes the same steps with the same pull in use.
 

@@ -231,6 +231,26 @@ def test_what_can_not_be_compiled_runs_uncompiled_with_a_warning():
     )
 
 
+class Convolved(nn.Sequential):
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__(
+            nn.Unflatten(-1, (1, n_features_in)),
+            nn.Conv1d(1, 2, n_features_in),
+            nn.Flatten(-2),
+            nn.Linear(2, n_outputs),
+        )
+
+
+def test_tasks_that_take_turns_are_no_graph(monkeypatch):
+    X, y, groups = tasks()
+    params = {"module": Convolved, "max_iter": 2, "random_state": 0}
+    with pytest.warns(RuntimeWarning, match="uncompiled: tasks take turns"):
+        skmeta.MAMLRegressor(compile=True, **params).fit(X, y, groups=groups)
+    monkeypatch.setattr("skmeta.gradient._base._PAYS_AFTER", 1)
+    model = skmeta.MAMLRegressor(compile="auto", **params).fit(X, y, groups=groups)
+    assert model.net_.compiled_ is None
+
+
 def test_only_long_fits_compile_by_themselves():
     X, y, groups = tasks()
     model = skmeta.MAMLRegressor(compile="auto", max_iter=3).fit(X, y, groups=groups)
