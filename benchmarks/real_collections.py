@@ -5,7 +5,7 @@ the first rows in time (T), and is asked for at most 50 others. Every learner is
 each fold, and adapts to all held-out tasks in one call. The seeds of folds, draws and learners
 are 0, 1 and 2, and scores are means over them. Regression is scored by nRMSE, the root of
 the mean over tasks of the task's mean squared error, divided by the standard deviation of the
-targets; classification by accuracy, AUC and log loss over all query rows.
+targets; classification by accuracy, AUC and log loss, all tasks counting alike.
 
 Needs ``pip install "skmeta[datasets]"``.
 
@@ -286,10 +286,13 @@ def scores(truth: Array, predicted: Array, tasks: Array, scale: float) -> dict[s
     """Score predictions; with a `scale` they are of a regression."""
     if scale:
         return {"nrmse": float(np.sqrt(task_errors(truth, predicted, tasks).mean()) / scale)}
+    _, task, n_rows = np.unique(tasks, return_inverse=True, return_counts=True)
+    weight = 1.0 / n_rows[task]
+    clipped = np.clip(predicted, 1e-6, 1 - 1e-6)
     return {
-        "accuracy": float(accuracy_score(truth, predicted > 0.5)),
-        "auc": float(roc_auc_score(truth, predicted)),
-        "log_loss": float(log_loss(truth, np.clip(predicted, 1e-6, 1 - 1e-6))),
+        "accuracy": float(accuracy_score(truth, predicted > 0.5, sample_weight=weight)),
+        "auc": float(roc_auc_score(truth, predicted, sample_weight=weight)),
+        "log_loss": float(log_loss(truth, clipped, sample_weight=weight)),
     }
 
 
@@ -518,7 +521,8 @@ rows. Every learner has one setting for all collections. Scores and seconds are 
 seeds {seeds}, each with folds, draws and initial weights of its own.
 
 - **nRMSE**: root of the mean over tasks of the mean squared error in the task, divided by the
-  standard deviation of the targets. Accuracy, AUC and log loss are over all query rows.
+  standard deviation of the targets. Accuracy, AUC and log loss weight rows so that all tasks
+  count alike.
 - **per-task**: ridge or logistic regression on the support alone, with penalty 1; **tuned**: with
   the penalty that is best on episodes made of the training tasks.
 - **pooled linear** (ridge or logistic) and **pooled HGB** (`HistGradientBoosting*` with {boosting})
