@@ -164,7 +164,9 @@ def report(rows: list[dict[str, Any]]) -> None:
                 half /= np.sqrt(len(same))
                 cells.append(f" {mean:.3g} ± {half:.2g} / {median:.2g} |")
             seconds = np.mean([r["seconds"] for r in family if r["learner"] == name])
-            print(f"| {name} | {steps or '-'} |{''.join(cells)} {seconds:.0f} |")
+            own = sorted({r["seed"] for r in family if r["learner"] == name})
+            label = name if own == seeds else f"{name} (seeds {own})"
+            print(f"| {label} | {steps or '-'} |{''.join(cells)} {seconds:.0f} |")
 
 
 def main() -> None:
