@@ -60,7 +60,7 @@ INSTANCES = [
     MAMLRegressor(**_EPISODES),
     MetaSGDClassifier(inner_lr=0.5, **_EPISODES),
     MetaSGDRegressor(**_EPISODES),
-    MinibatchProxClassifier(inner_lr=0.5, **_EPISODES),
+    MinibatchProxClassifier(inner_lr=0.2, alpha=0.3, **{**_EPISODES, "max_iter": 100}),
     MinibatchProxRegressor(**_EPISODES),
     MultiHeadClassifier(**_NET),
     MultiHeadRegressor(**_NET),

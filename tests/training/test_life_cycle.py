@@ -140,6 +140,7 @@ def test_an_adapted_copy_does_not_carry_the_training_rows(learner):
     np.testing.assert_array_equal(again.predict(tasks.data[:9]), adapted.predict(tasks.data[:9]))
 
 
+@pytest.mark.filterwarnings("ignore::skmeta.DivergenceWarning")  # of targets as they are
 @LEARNER
 def test_targets_of_any_unit(learner, tasks):
     """Fits follow ``y -> 1e6 y + 1e8``, up to other draws, for rows are ordered by content."""
