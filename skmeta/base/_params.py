@@ -136,25 +136,42 @@ _DOCS = {
         """,
 }
 
+_CLASSES_DOC = """
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    """
+
+_ATTRIBUTES_DOC = """
+    net_ : skorch NeuralNet
+        The trained net: `net_.history`, `net_.module_`.
+    n_iter_ : int
+        Meta-updates done.
+    tasks_ : ndarray of shape (n_tasks,)
+        Labels of the tasks that the estimator knows.
+    """
+
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 def meta_learner(cls: T) -> T:
     """Make a constructor of the parameters that a class and its bases declare.
 
     It only stores them, as scikit-learn wants. In the class's docstring, a line ``{shared}``
-    becomes the documentation of the parameters declared here.
+    becomes the documentation of the parameters declared here, and ``{attributes}`` that of what
+    every deep learner has after `fit`.
     """
     made: Any = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
     doc = made.__doc__ or ""
-    if "    {shared}\n" in doc:
-        shared = [
-            textwrap.indent(textwrap.dedent(_DOCS[field.name]).strip("\n"), "    ").format(
-                default=field.default
-            )
-            for field in dataclasses.fields(made)
-            if field.name in _DOCS and f"\n    {field.name} : " not in doc
-        ]
-        made.__doc__ = doc.replace("    {shared}", "\n".join(shared))
+    fields = {field.name: field.default for field in dataclasses.fields(made)}
+    shared = [
+        _DOCS[name].format(default=default)
+        for name, default in fields.items()
+        if name in _DOCS and f"\n    {name} : " not in doc
+    ]
+    attributes = [_CLASSES_DOC] * ("label_sets" in fields) + [_ATTRIBUTES_DOC]
+    for mark, entries in {"{shared}": shared, "{attributes}": attributes}.items():
+        text = "\n".join(textwrap.dedent(entry).strip("\n") for entry in entries)
+        doc = doc.replace(f"    {mark}\n", textwrap.indent(f"{text}\n", "    "))
+    made.__doc__ = doc
     return cast(T, made)
 
 

@@ -2,55 +2,35 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
-from skmeta.inner import Episode, GradientSteps, InnerRule, TaskTensors, network_width
-from skmeta.tasks import TaskData
+from skmeta.inner import GradientSteps, HeadRule, TaskTensors
 
 __all__ = ["ANILClassifier", "ANILRegressor"]
 
 
-class _HeadSteps(InnerRule):
+class _HeadSteps(HeadRule):
     """Gradient steps on a linear head; the body sees all rows of all tasks at once."""
 
     def __init__(self, body: nn.Module, n_features_in: int, n_outputs: int, **steps: Any) -> None:
-        super().__init__()
-        self.body = body
-        width = network_width(body, n_features_in)
-        self.head = GradientSteps(nn.Linear(width, n_outputs), width, n_outputs, **steps)
+        super().__init__(body, n_features_in)
+        head = nn.Linear(self.width, n_outputs)
+        self.head = GradientSteps(head, self.width, n_outputs, **steps)
 
-    def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
-        return self.head.adapt(self._features(X), y, mask)
+    def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
+        return self.head.adapt(features, y, mask)
 
-    def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
-        return self.head.predict(self._features(X), state)
-
-    def forward(self, episode: Episode) -> Tensor:
-        """Adapt and predict with one pass through the body."""
-        rows = torch.cat([episode.support_X, episode.query_X], dim=1)
-        sizes = [episode.support_X.shape[1], episode.query_X.shape[1]]
-        support, query = torch.split(self._features(rows), sizes, dim=1)
-        state = self.head.adapt(support, episode.support_y, episode.support_mask)
-        return self.head.predict(query, state)
-
-    def represent(self, X: Tensor) -> Tensor:
-        features: Tensor = self.body(X)
-        return features
+    def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
+        return self.head.predict(features, state)
 
     @property
     def bytes_per_task(self) -> int:
         return self.head.bytes_per_task
-
-    def _features(self, X: Tensor) -> Tensor:
-        features: Tensor = self.body(X.flatten(0, 1)).view(*X.shape[:2], -1)
-        return features
 
 
 @meta_learner
@@ -58,24 +38,20 @@ class _ANIL(GradientLearner):
     first_order: bool = False
     learn_inner_lr: bool = False
 
+    _rule_class = _HeadSteps
+
     _body_has_outputs = False
 
     @property
     def _steps(self) -> GradientSteps:
         return cast(_HeadSteps, self._rule).head
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            _HeadSteps,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            first_order=self.first_order,
-            learn_lr="layer" if self.learn_inner_lr else None,
-            max_norm=self.max_inner_norm,
-        )
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {
+            "first_order": self.first_order,
+            "learn_lr": "layer" if self.learn_inner_lr else None,
+        }
 
 
 @meta_learner
@@ -102,12 +78,7 @@ class ANILRegressor(DeepRegressorMixin, _ANIL):
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -151,14 +122,7 @@ class ANILClassifier(DeepClassifierMixin, _ANIL):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

@@ -6,8 +6,9 @@ import copy
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from sklearn.utils.validation import check_scalar
@@ -17,7 +18,7 @@ from skmeta.base import State
 from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.exceptions import DivergenceWarning
-from skmeta.inner import Episode, GradientSteps, mean_over_rows
+from skmeta.inner import Episode, GradientSteps, InnerRule, mean_over_rows
 from skmeta.inner._compile import warn_uncompiled
 from skmeta.tasks import EpisodeSampler, TaskData
 
@@ -41,6 +42,24 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
     chunk_size: int | None = None
 
     _body_has_outputs = True
+    _rule_class: ClassVar[type[InnerRule]] = GradientSteps
+
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        """Return what the rule is given beside what those of all learners are."""
+        return {}
+
+    def _wrapper(self, data: TaskData) -> Any:
+        return partial(
+            self._rule_class,
+            n_features_in=data.X.shape[1],
+            n_outputs=self._n_net_outputs,
+            loss=self._row_loss,
+            lr=self.inner_lr,
+            n_steps=self.n_inner_steps,
+            max_norm=self.max_inner_norm,
+            **self._rule_params,
+        )
 
     @property
     def _shots(self) -> int | tuple[int, int]:  # type: ignore[override]

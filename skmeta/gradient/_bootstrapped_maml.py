@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -14,8 +13,7 @@ from torch import Tensor, nn
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
-from skmeta.inner import Episode, GradientSteps, Objective, TaskTensors, row_shares
-from skmeta.tasks import TaskData
+from skmeta.inner import Episode, GradientSteps, Objective, TaskTensors, row_shares, squared_norm
 
 __all__ = ["BootstrappedMAMLClassifier", "BootstrappedMAMLRegressor"]
 
@@ -43,8 +41,7 @@ class _BootstrappedSteps(GradientSteps):
         with torch.no_grad():
             target = self._target({name: w.detach() for name, w in adapted.items()}, episode)
         if self.matching == "weights":
-            ways = [(w - target[n]).flatten(1).square().sum(dim=1) for n, w in adapted.items()]
-            return 0.5 * torch.stack(ways).sum(dim=0)
+            return 0.5 * squared_norm({name: w - target[name] for name, w in adapted.items()})
         aim = objective.as_target(self.predict(episode.query_X, target), episode)
         wanted = dataclasses.replace(episode, query_y=aim)
         return objective.task_losses(self.predict(episode.query_X, adapted), wanted)
@@ -63,24 +60,17 @@ class _BootstrappedMAML(GradientLearner):
     n_target_steps: int = 5
     matching: str = "predictions"
 
+    _rule_class = _BootstrappedSteps
+
     def _check_params(self) -> None:
         super()._check_params()
         check_scalar(self.n_target_steps, "n_target_steps", Integral, min_val=1)
         if self.matching not in ("predictions", "weights"):
             raise ValueError(f"matching={self.matching!r} must be 'predictions' or 'weights'.")
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            _BootstrappedSteps,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            n_target_steps=self.n_target_steps,
-            matching=self.matching,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            max_norm=self.max_inner_norm,
-        )
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {"n_target_steps": self.n_target_steps, "matching": self.matching}
 
 
 @meta_learner
@@ -99,19 +89,14 @@ class BootstrappedMAMLRegressor(DeepRegressorMixin, _BootstrappedMAML):
     ----------
     n_target_steps : int, default=5
         The steps L from the adapted network to the target, the one on the query included.
-    matching : {{"weights", "predictions"}}, default="weights"
+    matching : {"weights", "predictions"}, default="weights"
         Compare weights, by half the squared distance, or query predictions, by the squared
         difference (the divergence of Gaussians of fixed variance).
     {shared}
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -150,21 +135,14 @@ class BootstrappedMAMLClassifier(DeepClassifierMixin, _BootstrappedMAML):
     ----------
     n_target_steps : int, default=5
         The steps L from the adapted network to the target, the one on the query included.
-    matching : {{"predictions", "weights"}}, default="predictions"
+    matching : {"predictions", "weights"}, default="predictions"
         Compare query predictions, by the divergence of probabilities, or weights, by half the
         squared distance.
     {shared}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -84,6 +83,8 @@ class _CAVIA(GradientLearner):
     n_context: int = 5
     first_order: bool = False
 
+    _rule_class = _ContextSteps
+
     def _check_params(self) -> None:
         super()._check_params()
         check_scalar(self.n_context, "n_context", Integral, min_val=0)
@@ -91,18 +92,9 @@ class _CAVIA(GradientLearner):
     def _n_net_inputs(self, data: TaskData) -> int:
         return super()._n_net_inputs(data) + self.n_context
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            _ContextSteps,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            n_context=self.n_context,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            first_order=self.first_order,
-            max_norm=self.max_inner_norm,
-        )
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {"n_context": self.n_context, "first_order": self.first_order}
 
 
 @meta_learner
@@ -128,12 +120,7 @@ class CAVIARegressor(DeepRegressorMixin, _CAVIA):
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -176,14 +163,7 @@ class CAVIAClassifier(DeepClassifierMixin, _CAVIA):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

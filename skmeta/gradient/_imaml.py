@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,7 +14,6 @@ from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
 from skmeta.inner import ProximalSteps, TaskTensors, row_shares
-from skmeta.tasks import TaskData
 
 __all__ = ["IMAMLClassifier", "IMAMLRegressor"]
 
@@ -129,6 +127,8 @@ class _IMAML(GradientLearner):
     cg_tol: float = 1e-6
     damping: float = 0.0
 
+    _rule_class = _ImplicitSteps
+
     def _check_params(self) -> None:
         super()._check_params()
         check_scalar(self.alpha, "alpha", Real, min_val=0, include_boundaries="neither")
@@ -142,20 +142,14 @@ class _IMAML(GradientLearner):
     def _compiles(self) -> bool:
         return False
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            _ImplicitSteps,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            alpha=self.alpha,
-            cg_steps=self.cg_steps,
-            cg_tol=self.cg_tol,
-            damping=self.damping,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            max_norm=self.max_inner_norm,
-        )
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {
+            "alpha": self.alpha,
+            "cg_steps": self.cg_steps,
+            "cg_tol": self.cg_tol,
+            "damping": self.damping,
+        }
 
 
 @meta_learner
@@ -188,12 +182,7 @@ class IMAMLRegressor(DeepRegressorMixin, _IMAML):
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -243,14 +232,7 @@ class IMAMLClassifier(DeepClassifierMixin, _IMAML):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

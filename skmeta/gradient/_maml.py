@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -11,8 +10,6 @@ from sklearn.utils.validation import check_scalar
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
-from skmeta.inner import GradientSteps
-from skmeta.tasks import TaskData
 
 __all__ = ["MAMLClassifier", "MAMLRegressor"]
 
@@ -27,19 +24,13 @@ class _MAML(GradientLearner):
         super()._check_params()
         check_scalar(self.inner_rho, "inner_rho", Real, min_val=0)
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            GradientSteps,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            first_order=self.first_order,
-            learn_lr="layer" if self.learn_inner_lr else None,
-            max_norm=self.max_inner_norm,
-            radius=self.inner_rho,
-        )
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {
+            "first_order": self.first_order,
+            "learn_lr": "layer" if self.learn_inner_lr else None,
+            "radius": self.inner_rho,
+        }
 
 
 @meta_learner
@@ -67,12 +58,7 @@ class MAMLRegressor(DeepRegressorMixin, _MAML):
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -127,14 +113,7 @@ class MAMLClassifier(DeepClassifierMixin, _MAML):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
-from skmeta.inner import GradientSteps
-from skmeta.tasks import TaskData
 
 __all__ = ["MetaSGDClassifier", "MetaSGDRegressor"]
 
@@ -25,17 +22,9 @@ class _MetaSGD(GradientLearner):
             raise ValueError(f"inner_lr={self.inner_lr!r} must be a range (low, high).")
         return self.inner_lr
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            GradientSteps,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            learn_lr="weight",
-            max_norm=self.max_inner_norm,
-        )
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {"learn_lr": "weight"}
 
 
 @meta_learner
@@ -58,12 +47,7 @@ class MetaSGDRegressor(DeepRegressorMixin, _MetaSGD):
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -103,14 +87,7 @@ class MetaSGDClassifier(DeepClassifierMixin, _MetaSGD):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

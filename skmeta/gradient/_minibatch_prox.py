@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -13,8 +12,7 @@ from torch import Tensor
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
-from skmeta.inner import Episode, Objective, ProximalSteps, all_rows
-from skmeta.tasks import TaskData
+from skmeta.inner import Episode, Objective, ProximalSteps, all_rows, squared_norm
 
 __all__ = ["MinibatchProxClassifier", "MinibatchProxRegressor"]
 
@@ -26,11 +24,9 @@ class _Envelope(ProximalSteps):
         with torch.no_grad():
             solution = self.adapt(rows.query_X, rows.query_y, rows.query_mask)
         loss = objective.task_losses(self.predict(rows.query_X, solution), rows)
-        pulls = [
-            (solution[name] - weight).flatten(1).square().sum(dim=1)
-            for name, weight in self.networks.start().items()
-        ]
-        return loss + 0.5 * self.alpha * torch.stack(pulls).sum(dim=0)
+        start = self.networks.start()
+        ways = {name: solution[name] - start[name] for name in start}
+        return loss + 0.5 * self.alpha * squared_norm(ways)
 
 
 @meta_learner
@@ -39,22 +35,15 @@ class _MinibatchProx(GradientLearner):
     n_inner_steps: int = 10
     max_inner_norm: float | None = 10.0
 
+    _rule_class = _Envelope
+
     def _check_params(self) -> None:
         super()._check_params()
         check_scalar(self.alpha, "alpha", Real, min_val=0)
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            _Envelope,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            alpha=self.alpha,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            first_order=True,
-            max_norm=self.max_inner_norm,
-        )
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {"alpha": self.alpha, "first_order": True}
 
 
 @meta_learner
@@ -80,12 +69,7 @@ class MinibatchProxRegressor(DeepRegressorMixin, _MinibatchProx):
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -126,14 +110,7 @@ class MinibatchProxClassifier(DeepClassifierMixin, _MinibatchProx):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

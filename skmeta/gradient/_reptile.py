@@ -12,8 +12,15 @@ from torch import Tensor
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
-from skmeta.inner import Episode, GradientSteps, Objective, TaskTensors, all_rows, row_shares
-from skmeta.tasks import TaskData
+from skmeta.inner import (
+    Episode,
+    GradientSteps,
+    Objective,
+    TaskTensors,
+    all_rows,
+    row_shares,
+    squared_norm,
+)
 
 __all__ = ["ReptileClassifier", "ReptileRegressor"]
 
@@ -27,11 +34,8 @@ class _MinibatchSteps(GradientSteps):
         with torch.no_grad():
             end = self._train(rows, episode.support_mask.shape[1])
             loss = objective.task_losses(self.predict(rows.query_X, end), rows)
-        ways = [
-            (weight - end[name]).flatten(1).square().sum(dim=1)
-            for name, weight in self.networks.start().items()
-        ]
-        way = 0.5 * torch.stack(ways).sum(dim=0)
+        start = self.networks.start()
+        way = 0.5 * squared_norm({name: start[name] - end[name] for name in start})
         return loss + way - way.detach()
 
     def _train(self, rows: Episode, size: int) -> TaskTensors:
@@ -64,17 +68,11 @@ class _Reptile(GradientLearner):
     optimizer: Any = torch.optim.SGD
     lr: float = 0.1
 
-    def _wrapper(self, data: TaskData) -> Any:
-        return partial(
-            _MinibatchSteps,
-            n_features_in=data.X.shape[1],
-            n_outputs=self._n_net_outputs,
-            loss=self._row_loss,
-            lr=self.inner_lr,
-            n_steps=self.n_inner_steps,
-            first_order=True,
-            max_norm=self.max_inner_norm,
-        )
+    _rule_class = _MinibatchSteps
+
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {"first_order": True}
 
     def _own_callbacks(self) -> list[tuple[str, Any]]:
         """The step ε falls to 0: each step follows the few tasks of its own meta-batch."""
@@ -114,12 +112,7 @@ class ReptileRegressor(DeepRegressorMixin, _Reptile):
 
     Attributes
     ----------
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -167,14 +160,7 @@ class ReptileClassifier(DeepClassifierMixin, _Reptile):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     References
     ----------

@@ -72,12 +72,7 @@ class RidgeHeadRegressor(DeepRegressorMixin, _RidgeHead):
     ----------
     alpha_ : float
         The learned penalty.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
@@ -122,16 +117,9 @@ class RidgeHeadClassifier(DeepClassifierMixin, _RidgeHead):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
     alpha_ : float
         The learned penalty.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----

@@ -4,6 +4,7 @@ This side knows tensors alone; nothing in it imports scikit-learn.
 """
 
 from skmeta.inner._gradient import GradientSteps
+from skmeta.inner._head import HeadRule
 from skmeta.inner._joint import JointHeads
 from skmeta.inner._losses import RowLoss, cross_entropy, mean_over_rows, row_shares, squared_error
 from skmeta.inner._networks import TaskNetworks
@@ -17,12 +18,14 @@ from skmeta.inner._rule import (
     TaskTensors,
     all_rows,
     network_width,
+    squared_norm,
 )
 
 __all__ = [
     "Episode",
     "EpisodeModule",
     "GradientSteps",
+    "HeadRule",
     "InnerRule",
     "JointHeads",
     "Objective",
@@ -38,4 +41,5 @@ __all__ = [
     "row_shares",
     "solve_ridge",
     "squared_error",
+    "squared_norm",
 ]

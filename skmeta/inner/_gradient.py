@@ -20,7 +20,7 @@ from skmeta.inner._networks import (
     step,
 )
 from skmeta.inner._rates import InnerRates
-from skmeta.inner._rule import InnerRule, TaskTensors, network_width
+from skmeta.inner._rule import InnerRule, TaskTensors, network_width, squared_norm
 
 __all__ = ["GradientSteps"]
 
@@ -206,12 +206,14 @@ class GradientSteps(InnerRule):
         at = weights
         if self.radius:
             slope = self.networks.slope(weights, X, y, share)
-            at = _scaled_sum(weights, slope, self.radius / _norms(slope).clamp(min=1e-12))
+            at = _scaled_sum(
+                weights, slope, self.radius / squared_norm(slope).sqrt().clamp(min=1e-12)
+            )
         elif self.max_norm is None:
             return self.networks.descend(weights, X, y, share, rates)
         slope = self.networks.slope(at, X, y, share)
         if self.max_norm is not None:
-            shrink = (self.max_norm / _norms(slope).clamp(min=1e-12)).clamp(max=1.0)
+            shrink = (self.max_norm / squared_norm(slope).sqrt().clamp(min=1e-12)).clamp(max=1.0)
             slope = {name: _by_task(shrink, s) * s for name, s in slope.items()}
         return {name: step(w, slope[name], rates[name]) for name, w in weights.items()}
 
@@ -305,11 +307,6 @@ class _Steps(nn.Module):
         for _ in range(self.n_steps):
             now = self.rule.step(now, X, y, share, rates)
         return list(now.values())
-
-
-def _norms(slope: TaskTensors) -> Tensor:
-    """Return the norm of each task's gradient."""
-    return torch.stack([s.flatten(1).square().sum(dim=1) for s in slope.values()]).sum(dim=0).sqrt()
 
 
 def _by_task(factor: Tensor, like: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skmeta.inner._rule import Episode, InnerRule, TaskTensors, network_width
+from skmeta.inner._head import HeadRule
+from skmeta.inner._rule import TaskTensors
 
 __all__ = ["RidgeSolve", "solve_ridge"]
 
 
-class RidgeSolve(InnerRule):
+class RidgeSolve(HeadRule):
     """Ridge regression on the features of a body, the penalty learned (R2D2).
 
     Parameters
@@ -38,48 +39,30 @@ class RidgeSolve(InnerRule):
         learn_alpha: bool,
         scale: float | None,
     ) -> None:
-        super().__init__()
-        self.body = body
-        self.width = network_width(body, n_features_in)
+        super().__init__(body, n_features_in)
         start = torch.tensor(math.log(alpha), dtype=torch.float64)
         self.log_alpha = nn.Parameter(start, requires_grad=learn_alpha)
         self.scale = None if scale is None else nn.Parameter(torch.tensor(float(scale)))
 
-    def adapt(self, X: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
+    def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Solve the head of each task."""
-        return {"head": self._solve(self._features(X), y, mask)}
-
-    def predict(self, X: Tensor, state: TaskTensors) -> Tensor:
-        """Apply each task's head."""
-        return self._read_out(self._features(X), state["head"])
-
-    def forward(self, episode: Episode) -> Tensor:
-        """Adapt and predict with one pass through the body."""
-        rows = torch.cat([episode.support_X, episode.query_X], dim=1)
-        sizes = [episode.support_X.shape[1], episode.query_X.shape[1]]
-        support, query = torch.split(self._features(rows), sizes, dim=1)
-        return self._read_out(query, self._solve(support, episode.support_y, episode.support_mask))
-
-    def _solve(self, features: Tensor, y: Tensor, mask: Tensor) -> Tensor:
         n_rows = mask.sum(dim=1).clamp(min=1.0)
-        return solve_ridge(features * mask[..., None], y, self.log_alpha.exp() * n_rows)
+        F = _with_ones(features) * mask[..., None]
+        return {"head": solve_ridge(F, y, self.log_alpha.exp() * n_rows)}
 
-    def _read_out(self, features: Tensor, head: Tensor) -> Tensor:
-        output = features @ head
+    def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
+        """Apply each task's head."""
+        output = _with_ones(features) @ state["head"]
         return output if self.scale is None else self.scale * output
-
-    def represent(self, X: Tensor) -> Tensor:
-        """Return the features of the body."""
-        return self.body(X)
 
     @property
     def bytes_per_task(self) -> int:
         """Size of a head with one output."""
         return (self.width + 1) * self.log_alpha.element_size()
 
-    def _features(self, X: Tensor) -> Tensor:
-        features = self.body(X.flatten(0, 1)).view(*X.shape[:2], -1)
-        return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+
+def _with_ones(features: Tensor) -> Tensor:
+    return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
 
 
 def solve_ridge(F: Tensor, y: Tensor, penalty: Tensor) -> Tensor:

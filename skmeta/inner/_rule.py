@@ -19,6 +19,7 @@ __all__ = [
     "TaskTensors",
     "all_rows",
     "network_width",
+    "squared_norm",
 ]
 
 TaskTensors = dict[str, Tensor]
@@ -135,6 +136,11 @@ class InnerRule(EpisodeModule, ABC):
         """Adapt on the support and predict the query."""
         state = self.adapt(episode.support_X, episode.support_y, episode.support_mask)
         return self.predict(episode.query_X, state)
+
+
+def squared_norm(weights: TaskTensors) -> Tensor:
+    """Return the squared norm of each task's weights, shape (n_tasks,)."""
+    return torch.stack([w.flatten(1).square().sum(dim=1) for w in weights.values()]).sum(dim=0)
 
 
 def network_width(network: nn.Module, n_features_in: int) -> int:

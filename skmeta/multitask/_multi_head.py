@@ -243,14 +243,7 @@ class MultiHeadClassifier(DeepClassifierMixin, _MultiHead):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    net_ : skorch NeuralNet
-        The trained net: `net_.history`, `net_.module_`.
-    n_iter_ : int
-        Meta-updates done.
-    tasks_ : ndarray of shape (n_tasks,)
-        Labels of the tasks that the estimator knows.
+    {attributes}
 
     Notes
     -----
