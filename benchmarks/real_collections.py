@@ -3,7 +3,8 @@
 Whole tasks are held out (5 folds). A held-out task shows k rows, three times at random or once as
 the first rows in time (T), and is asked for at most 50 others. Every learner is fitted once for
 each fold, and adapts to all held-out tasks in one call. The seeds of folds, draws and learners
-are 0, 1 and 2, and scores are means over them. Regression is scored by nRMSE, the root of
+are 0, 1 and 2, and more where a collection has few tasks, so that 300 are met; scores are means
+over them. Regression is scored by nRMSE, the root of
 the mean over tasks of the task's mean squared error, divided by the standard deviation of the
 targets; classification by accuracy, AUC and log loss, all tasks counting alike.
 
@@ -72,6 +73,8 @@ CLASSIFICATION = {
 REFERENCE = json.loads(Path(__file__).with_name("real_collections_reference.json").read_text())
 
 FOLDS = 5
+LEAST_SEEDS = 3
+LEAST_TASKS = 300  # held out in all, so that the draw of supports weighs little
 DRAWS = 3
 MOST_TASKS, MOST_ROWS = 400, 200  # to train on
 TEST_TASKS, QUERIES = 60, 50  # in a fold, of a task
@@ -517,8 +520,10 @@ Twelve collections of regression tasks and five of classification tasks
 k rows, drawn at random (three draws) or, in `wagepan`, `gapminder12_forecast` and
 `egsingle_child`, the first in time, and is asked for at most 50 others. At most 400 tasks of 200
 rows are trained on, at most 60 tested in a fold. Features are standardised over the training
-rows. Every learner has one setting for all collections. Scores and seconds are means over the
-seeds {seeds}, each with folds, draws and initial weights of its own.
+rows. Every learner has one setting for all collections. Scores and seconds are means over
+{seeds} seeds, each with folds, draws and initial weights of its own, and over more where a
+collection is so small that they would not meet {least} tasks:
+{more}.
 
 - **nRMSE**: root of the mean over tasks of the mean squared error in the task, divided by the
   standard deviation of the targets. Accuracy, AUC and log loss weight rows so that all tasks
@@ -578,6 +583,12 @@ def settings(params: dict[str, Any]) -> str:
     return ", ".join(given) or "its defaults"
 
 
+def seeds_needed(name: str) -> range:
+    """Return seeds enough to meet `LEAST_TASKS` tasks, each of which a seed holds out once."""
+    n_tasks = len(np.unique(load_collection(name).groups.astype(str)))
+    return range(max(LEAST_SEEDS, -(-LEAST_TASKS // n_tasks)))
+
+
 def over_seeds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the records with the numbers averaged over the seeds."""
     same: dict[tuple[str, int, str], list[dict[str, Any]]] = defaultdict(list)
@@ -596,7 +607,9 @@ def over_seeds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def page(records: list[dict[str, Any]]) -> str:
     """Return the result page."""
-    seeds = sorted({record["seed"] for record in records})
+    seeds: dict[str, set[int]] = defaultdict(set)
+    for record in records:
+        seeds[record["collection"]].add(record["seed"])
     records = over_seeds(records)
     scored: Scores = defaultdict(dict)
     for record in records:
@@ -605,7 +618,11 @@ def page(records: list[dict[str, Any]]) -> str:
     parts = {metric: score_table(scored, metric) for metric in METRICS}
     parts |= {"against": against, "versus": versus, "seconds": seconds_table(records)}
     return PAGE.format(
-        seeds=", ".join(map(str, seeds)),
+        seeds=min(map(len, seeds.values())),
+        more=", ".join(
+            f"`{name}` {len(found)}" for name, found in seeds.items() if len(found) > LEAST_SEEDS
+        ),
+        least=LEAST_TASKS,
         boosting=settings(BOOSTING),
         multi=settings(MULTI),
         **{name: "\n".join(lines) for name, lines in parts.items()},
@@ -618,7 +635,7 @@ def main() -> None:
     parser.add_argument("--learner", action="append", help="a column; all by default")
     parser.add_argument("--quick", action="store_true", help="one fold, one draw, few updates")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="of folds, draws and learners"
+        "--seeds", type=int, nargs="+", help="of folds, draws and learners; by default as needed"
     )
     parser.add_argument("--jobs", type=int, default=2, help="collections at a time")
     parser.add_argument("--markdown", type=Path, help="write the page, and a JSON file beside it")
@@ -632,7 +649,7 @@ def main() -> None:
         parts = Parallel(n_jobs=arguments.jobs)(
             delayed(evaluate)(name, arguments.learner, arguments.quick, seed)
             for name in names
-            for seed in arguments.seeds
+            for seed in arguments.seeds or seeds_needed(name)
         )
         records = [record for part in parts for record in part]
         print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
