@@ -33,7 +33,16 @@ from skmeta.gradient import (
     ReptileClassifier,
     ReptileRegressor,
 )
-from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
+from skmeta.heads import (
+    BayesianHeadRegressor,
+    LogisticHeadClassifier,
+    MatchingClassifier,
+    PrototypicalClassifier,
+    RidgeHeadClassifier,
+    RidgeHeadRegressor,
+    SVMHeadClassifier,
+    SVMHeadRegressor,
+)
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
 from skmeta.modules import MLP
@@ -46,6 +55,7 @@ __all__ = [
     "SAM",
     "ANILClassifier",
     "ANILRegressor",
+    "BayesianHeadRegressor",
     "BootstrappedMAMLClassifier",
     "BootstrappedMAMLRegressor",
     "CAVIAClassifier",
@@ -57,8 +67,10 @@ __all__ = [
     "EpisodicShuffleSplit",
     "IMAMLClassifier",
     "IMAMLRegressor",
+    "LogisticHeadClassifier",
     "MAMLClassifier",
     "MAMLRegressor",
+    "MatchingClassifier",
     "MetaSGDClassifier",
     "MetaSGDRegressor",
     "MinibatchProxClassifier",
@@ -66,10 +78,13 @@ __all__ = [
     "MultiHeadClassifier",
     "MultiHeadRegressor",
     "PerTask",
+    "PrototypicalClassifier",
     "ReptileClassifier",
     "ReptileRegressor",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
+    "SVMHeadClassifier",
+    "SVMHeadRegressor",
     "Shared",
     "TaskKFold",
     "UnseenTaskWarning",

@@ -31,10 +31,10 @@ __all__ = ["BaseDeepLearner", "DeepClassifierMixin", "DeepRegressorMixin"]
 
 _SKORCH_PREFIXES = ("module", "optimizer", "criterion", "callbacks")
 _EPOCHS = 100  # of a fit: how often callbacks see it and a history row is written
-_CELLS = 1 << 15  # padded rows adapted or predicted at once
+CELLS = 1 << 15  # padded rows adapted or predicted at once
 _CHUNK_BYTES = 2 << 20  # of per-task weights at once: what a cache holds is also the fastest
 _LEAST_TASKS = 8
-_STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
+STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
 
 
 class BaseDeepLearner(
@@ -45,7 +45,6 @@ class BaseDeepLearner(
     __metadata_request__transform = {"groups": True}
 
     net_: EpisodeNet
-    _shots: int | tuple[int, int] = 0  # support rows of a training episode
     _class_way: int | None = None
     _by_class = False
     _body_has_outputs = False  # whether the network ends in the outputs or in features
@@ -163,6 +162,11 @@ class BaseDeepLearner(
         # Two rows, for layers that take statistics over them.
         self._n_features_out = self._represent(data.X[[0, 0]]).shape[1]
 
+    @property
+    def _shots(self) -> int | tuple[int, int]:
+        """Return the number of support rows of a training episode."""
+        return 0
+
     def _before_training(self, data: TaskData, sampler: EpisodeSampler) -> None:
         """Do what needs the initialised network and the episodes."""
 
@@ -265,23 +269,23 @@ class BaseDeepLearner(
 
     @property
     def _tasks_per_pass(self) -> int:
-        return max(1, _STATE_BYTES // max(self._rule.bytes_per_task, 1))
+        return max(1, STATE_BYTES // max(self._rule.bytes_per_task, 1))
 
     def _adapt_tasks(self, data: TaskData) -> State:
         X, y = self._tensor(data.X), self._tensor(self._encode(data))
         order: list[NDArray[np.int64]] = []
         parts: list[dict[str, NDArray[Any]]] = []
         with torch.no_grad():
-            for tasks in data.table.chunks(_CELLS, self._tasks_at_once):
+            for tasks in data.table.chunks(CELLS, self._tasks_at_once):
                 rows, mask = data.table.padded(tasks)
                 there = self._tensor(mask)
                 state = self._rule.adapt(X[rows], y[rows] * there[..., None], there)
-                parts.append({name: value.cpu().numpy() for name, value in state.items()})
+                parts.append({name: v.contiguous().cpu().numpy() for name, v in state.items()})
                 order.append(tasks)
         place = np.argsort(np.concatenate(order), kind="stable")
         whole = parts[0]
         if len(parts) > 1:
-            whole = {name: np.concatenate([p[name] for p in parts]) for name in whole}
+            whole = {name: _join([part[name] for part in parts]) for name in whole}
         return {name: _take(values, place) for name, values in whole.items()}
 
     def _predict_rows(
@@ -292,7 +296,7 @@ class BaseDeepLearner(
         names = [name for name in state if name != "ways"]
         outputs: NDArray[Any] | None = None
         with torch.no_grad():
-            for tasks in table.chunks(_CELLS, self._tasks_at_once):
+            for tasks in table.chunks(CELLS, self._tasks_at_once):
                 positions, mask = table.padded(tasks)
                 rows = table.order[positions]
                 which = table.labels[tasks]
@@ -310,8 +314,8 @@ class BaseDeepLearner(
     def _represent(self, X: NDArray[Any]) -> NDArray[Any]:
         with torch.no_grad():
             parts = [
-                self._rule.represent(self._tensor(X[start : start + _CELLS])).cpu().numpy()
-                for start in range(0, len(X), _CELLS)
+                self._rule.represent(self._tensor(X[start : start + CELLS])).cpu().numpy()
+                for start in range(0, len(X), CELLS)
             ]
         return np.concatenate(parts).astype(X.dtype, copy=False)
 
@@ -398,6 +402,17 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
                 )
             width = self._n_slots
         return np.eye(width)[data.y]
+
+
+def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Join what adaptation left of chunks; states that keep rows are padded to the most of them."""
+    shapes = {part.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        shape = np.max(list(shapes), axis=0)
+        parts = [
+            np.pad(part, [(0, 0), *((0, n) for n in shape - part.shape[1:])]) for part in parts
+        ]
+    return np.concatenate(parts)
 
 
 def _take(values: NDArray[Any], which: NDArray[np.int64]) -> NDArray[Any]:

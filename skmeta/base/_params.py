@@ -202,6 +202,10 @@ class EpisodicParams:
 
     n_shots: int | tuple[int, int] = 5
 
+    @property
+    def _shots(self) -> int | tuple[int, int]:
+        return self.n_shots
+
 
 @meta_learner
 class RegressorParams:

@@ -62,10 +62,6 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
         )
 
     @property
-    def _shots(self) -> int | tuple[int, int]:  # type: ignore[override]
-        return self.n_shots
-
-    @property
     def _steps(self) -> GradientSteps:
         """Return the rule that takes the steps."""
         return cast(GradientSteps, self._rule)

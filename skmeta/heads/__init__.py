@@ -1,5 +1,19 @@
-"""Closed-form heads, trained on episodes."""
+"""Heads in closed form or nearly so, trained on episodes."""
 
+from skmeta.heads._bayesian_head import BayesianHeadRegressor
+from skmeta.heads._logistic_head import LogisticHeadClassifier
+from skmeta.heads._matching import MatchingClassifier
+from skmeta.heads._prototypical import PrototypicalClassifier
 from skmeta.heads._ridge_head import RidgeHeadClassifier, RidgeHeadRegressor
+from skmeta.heads._svm_head import SVMHeadClassifier, SVMHeadRegressor
 
-__all__ = ["RidgeHeadClassifier", "RidgeHeadRegressor"]
+__all__ = [
+    "BayesianHeadRegressor",
+    "LogisticHeadClassifier",
+    "MatchingClassifier",
+    "PrototypicalClassifier",
+    "RidgeHeadClassifier",
+    "RidgeHeadRegressor",
+    "SVMHeadClassifier",
+    "SVMHeadRegressor",
+]

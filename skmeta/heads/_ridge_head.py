@@ -27,10 +27,6 @@ class _RidgeHead(EpisodicParams, BaseDeepLearner):
     def _scale(self) -> float | None:
         return None
 
-    @property
-    def _shots(self) -> int | tuple[int, int]:  # type: ignore[override]
-        return self.n_shots
-
     def _wrapper(self, data: TaskData) -> Any:
         check_scalar(self.alpha, "alpha", Real, min_val=0, include_boundaries="neither")
         return partial(

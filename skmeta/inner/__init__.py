@@ -9,7 +9,8 @@ from skmeta.inner._joint import JointHeads
 from skmeta.inner._losses import RowLoss, cross_entropy, mean_over_rows, row_shares, squared_error
 from skmeta.inner._networks import TaskNetworks
 from skmeta.inner._proximal import ProximalSteps
-from skmeta.inner._ridge import RidgeSolve, solve_ridge
+from skmeta.inner._quadratic_program import solve_box
+from skmeta.inner._ridge import RidgeSolve, RidgeSystem, solve_ridge, with_ones
 from skmeta.inner._rule import (
     Episode,
     EpisodeModule,
@@ -31,6 +32,7 @@ __all__ = [
     "Objective",
     "ProximalSteps",
     "RidgeSolve",
+    "RidgeSystem",
     "RowLoss",
     "TaskNetworks",
     "TaskTensors",
@@ -39,7 +41,9 @@ __all__ = [
     "mean_over_rows",
     "network_width",
     "row_shares",
+    "solve_box",
     "solve_ridge",
     "squared_error",
     "squared_norm",
+    "with_ones",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skmeta.inner._head import HeadRule
 from skmeta.inner._rule import TaskTensors
 
-__all__ = ["RidgeSolve", "solve_ridge"]
+__all__ = ["RidgeSolve", "RidgeSystem", "solve_ridge", "with_ones"]
 
 
 class RidgeSolve(HeadRule):
@@ -47,12 +47,12 @@ class RidgeSolve(HeadRule):
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Solve the head of each task."""
         n_rows = mask.sum(dim=1).clamp(min=1.0)
-        F = _with_ones(features) * mask[..., None]
+        F = with_ones(features) * mask[..., None]
         return {"head": solve_ridge(F, y, self.log_alpha.exp() * n_rows)}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
         """Apply each task's head."""
-        output = _with_ones(features) @ state["head"]
+        output = with_ones(features) @ state["head"]
         return output if self.scale is None else self.scale * output
 
     @property
@@ -61,15 +61,51 @@ class RidgeSolve(HeadRule):
         return (self.width + 1) * self.log_alpha.element_size()
 
 
-def _with_ones(features: Tensor) -> Tensor:
+def with_ones(features: Tensor) -> Tensor:
+    """Append a column of ones, whose weight is the bias."""
     return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+
+
+class RidgeSystem:
+    """``F'F + penalty I`` of each task, factorised.
+
+    In the smaller of two spaces: rows (the dual, by Woodbury's identity) where tasks have fewer
+    of them than features, else features.
+
+    Parameters
+    ----------
+    F : Tensor of shape (n_tasks, n_rows, width)
+        Features, 0 in padded rows.
+    penalty : Tensor of shape (n_tasks,)
+        The ridge penalty of each task, positive.
+    """
+
+    def __init__(self, F: Tensor, penalty: Tensor) -> None:
+        self.F = F
+        self.dual = F.shape[1] <= F.shape[2]
+        gram = F @ F.mT if self.dual else F.mT @ F
+        size = gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+        # The second term keeps the factorisation alive when a penalty nears rounding error.
+        self.penalty = (penalty + 10 * torch.finfo(F.dtype).eps * size)[:, None, None]
+        eye = torch.eye(gram.shape[-1], dtype=F.dtype, device=F.device)
+        self.factor = torch.linalg.cholesky(gram + self.penalty * eye)
+
+    def solve(self, y: Tensor) -> Tensor:
+        """Return ``(F'F + penalty I)⁻¹ F'y``, shape (n_tasks, width, n_outputs)."""
+        if self.dual:
+            return self.F.mT @ torch.cholesky_solve(y, self.factor)
+        return torch.cholesky_solve(self.F.mT @ y, self.factor)
+
+    def leverage(self, rows: Tensor) -> Tensor:
+        """Return ``f' (F'F + penalty I)⁻¹ f`` of each row f, shape (n_tasks, n_rows)."""
+        if not self.dual:
+            return _solve_lower(self.factor, rows.mT).square().sum(dim=1)
+        seen = _solve_lower(self.factor, self.F @ rows.mT).square().sum(dim=1)
+        return (rows.square().sum(dim=2) - seen).clamp(min=0.0) / self.penalty[:, 0]
 
 
 def solve_ridge(F: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
     """Return ``(F'F + penalty I)⁻¹ F'y`` for each task.
-
-    Solved in the smaller of the two spaces: rows (the dual, by Woodbury's identity) where a task
-    has fewer of them than features, else features.
 
     Parameters
     ----------
@@ -85,14 +121,8 @@ def solve_ridge(F: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
     W : Tensor of shape (n_tasks, width, n_outputs)
         Heads.
     """
-    dual = F.shape[1] <= F.shape[2]
-    gram = F @ F.mT if dual else F.mT @ F
-    size = gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
-    # The second term keeps the factorisation alive when a learned penalty nears rounding error.
-    ridge = penalty + 10 * torch.finfo(F.dtype).eps * size
-    factor = torch.linalg.cholesky(
-        gram + ridge[:, None, None] * torch.eye(gram.shape[-1], dtype=F.dtype, device=F.device)
-    )
-    if dual:
-        return F.mT @ torch.cholesky_solve(y, factor)
-    return torch.cholesky_solve(F.mT @ y, factor)
+    return RidgeSystem(F, penalty).solve(y)
+
+
+def _solve_lower(factor: Tensor, right: Tensor) -> Tensor:
+    return torch.linalg.solve_triangular(factor, right, upper=False)
