@@ -37,7 +37,7 @@ from skmeta.gradient import (
 from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
-from skmeta.modules import MLP
+from skmeta.modules import MLP, Conv4, ResNet12
 from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
 from skmeta.optim import SAM
 from skmeta.utils.estimator_checks import check_meta_learner
@@ -51,6 +51,7 @@ __all__ = [
     "BootstrappedMAMLRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
+    "Conv4",
     "DivergenceWarning",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",
@@ -69,6 +70,7 @@ __all__ = [
     "PerTask",
     "ReptileClassifier",
     "ReptileRegressor",
+    "ResNet12",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "Shared",
