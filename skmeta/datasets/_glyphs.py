@@ -18,6 +18,7 @@ from sklearn.utils import Bunch, check_random_state
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont
 
 __all__ = ["load_glyphs"]
 
@@ -253,12 +254,13 @@ def _script(character: str) -> str | None:
     return _SCRIPTS.get(script(character))
 
 
-def _bitmap(font: Any, letter: str) -> Image:
+def _bitmap(font: FreeTypeFont, letter: str) -> Image:
     """Return a letter, cropped to its ink."""
-    from PIL import Image
+    from PIL import Image, ImageDraw
 
-    mask = font.getmask(letter, mode="L")
-    image = Image.frombytes("L", mask.size, bytes(mask))
+    side = 4 * _FONT_SIZE
+    image = Image.new("L", (side, side))
+    ImageDraw.Draw(image).text((side / 2, side / 2), letter, 255, font, anchor="mm")
     return image.crop(image.getbbox())
 
 
