@@ -9,6 +9,7 @@ from skmeta.datasets import (
     list_collections,
     load_collection,
     load_gapminder,
+    load_glyphs,
     make_classification_tasks,
     make_linear_tasks,
     make_sinusoid_tasks,
@@ -45,7 +46,7 @@ from skmeta.heads import (
 )
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
-from skmeta.modules import MLP
+from skmeta.modules import MLP, Conv4, ResNet12
 from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
 from skmeta.optim import SAM
 from skmeta.utils.estimator_checks import check_meta_learner
@@ -60,6 +61,7 @@ __all__ = [
     "BootstrappedMAMLRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
+    "Conv4",
     "DivergenceWarning",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",
@@ -81,6 +83,7 @@ __all__ = [
     "PrototypicalClassifier",
     "ReptileClassifier",
     "ReptileRegressor",
+    "ResNet12",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "SVMHeadClassifier",
@@ -96,6 +99,7 @@ __all__ = [
     "list_collections",
     "load_collection",
     "load_gapminder",
+    "load_glyphs",
     "make_classification_tasks",
     "make_linear_tasks",
     "make_sinusoid_tasks",

@@ -7,6 +7,7 @@ from skmeta.datasets._generators import (
     make_linear_tasks,
     make_sinusoid_tasks,
 )
+from skmeta.datasets._glyphs import load_glyphs
 from skmeta.datasets._optimal import bayes_linear_mse, bayes_linear_predict
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "list_collections",
     "load_collection",
     "load_gapminder",
+    "load_glyphs",
     "make_classification_tasks",
     "make_linear_tasks",
     "make_sinusoid_tasks",
