@@ -9,7 +9,7 @@ from skmeta.inner._joint import JointHeads
 from skmeta.inner._losses import RowLoss, cross_entropy, mean_over_rows, row_shares, squared_error
 from skmeta.inner._networks import TaskNetworks
 from skmeta.inner._proximal import ProximalSteps
-from skmeta.inner._ridge import RidgeSolve, solve_ridge
+from skmeta.inner._ridge import RidgeSolve, solve_gram, solve_ridge
 from skmeta.inner._rule import (
     Episode,
     EpisodeModule,
@@ -39,6 +39,7 @@ __all__ = [
     "mean_over_rows",
     "network_width",
     "row_shares",
+    "solve_gram",
     "solve_ridge",
     "squared_error",
     "squared_norm",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skmeta.inner._head import HeadRule
 from skmeta.inner._rule import TaskTensors
 
-__all__ = ["RidgeSolve", "solve_ridge"]
+__all__ = ["RidgeSolve", "solve_gram", "solve_ridge"]
 
 
 class RidgeSolve(HeadRule):
@@ -85,14 +85,31 @@ def solve_ridge(F: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
     W : Tensor of shape (n_tasks, width, n_outputs)
         Heads.
     """
-    dual = F.shape[1] <= F.shape[2]
-    gram = F @ F.mT if dual else F.mT @ F
+    if F.shape[1] <= F.shape[2]:
+        return F.mT @ solve_gram(F @ F.mT, y, penalty)
+    return solve_gram(F.mT @ F, F.mT @ y, penalty)
+
+
+def solve_gram(gram: Tensor, moment: Tensor, penalty: Tensor) -> Tensor:
+    """Return ``(gram + penalty I)⁻¹ moment`` for each task.
+
+    Parameters
+    ----------
+    gram : Tensor of shape (n_tasks, size, size)
+        Products of features.
+    moment : Tensor of shape (n_tasks, size, n_outputs)
+        Products of features and targets.
+    penalty : Tensor of shape (n_tasks,)
+        The ridge penalty of each task, positive.
+
+    Returns
+    -------
+    W : Tensor of shape (n_tasks, size, n_outputs)
+        Solutions.
+    """
     size = gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
     # The second term keeps the factorisation alive when a learned penalty nears rounding error.
-    ridge = penalty + 10 * torch.finfo(F.dtype).eps * size
-    factor = torch.linalg.cholesky(
-        gram + ridge[:, None, None] * torch.eye(gram.shape[-1], dtype=F.dtype, device=F.device)
-    )
-    if dual:
-        return F.mT @ torch.cholesky_solve(y, factor)
-    return torch.cholesky_solve(F.mT @ y, factor)
+    ridge = penalty + 10 * torch.finfo(gram.dtype).eps * size
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor = torch.linalg.cholesky(gram + ridge[:, None, None] * eye)
+    return torch.cholesky_solve(moment, factor)
