@@ -27,7 +27,7 @@ class FeatureHeads(BaseDeepLearner):
 
     head: Any = None
 
-    _pooled_head: Any = None
+    _pooled_head = None
 
     @property
     def _unit_norm(self) -> bool:
@@ -118,7 +118,9 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
 
     @property
     def _head(self) -> Any:
-        return LogisticRegression(C=self._strength, max_iter=1000) if self.head is None else self.head
+        return (
+            LogisticRegression(C=self._strength, max_iter=1000) if self.head is None else self.head
+        )
 
     def _learn_heads(self, data: TaskData) -> None:
         self._pooled_head = None
