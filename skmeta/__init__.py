@@ -37,7 +37,13 @@ from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
 from skmeta.modules import MLP
-from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
+from skmeta.multitask import (
+    CAMELRegressor,
+    GoodEmbeddingClassifier,
+    GoodEmbeddingRegressor,
+    MultiHeadClassifier,
+    MultiHeadRegressor,
+)
 from skmeta.optim import SAM
 from skmeta.utils.estimator_checks import check_meta_learner
 
@@ -48,6 +54,7 @@ __all__ = [
     "ANILRegressor",
     "BootstrappedMAMLClassifier",
     "BootstrappedMAMLRegressor",
+    "CAMELRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
     "DivergenceWarning",
@@ -55,6 +62,8 @@ __all__ = [
     "EmpiricalBayesRegressor",
     "EpisodicKFold",
     "EpisodicShuffleSplit",
+    "GoodEmbeddingClassifier",
+    "GoodEmbeddingRegressor",
     "IMAMLClassifier",
     "IMAMLRegressor",
     "MAMLClassifier",
