@@ -46,7 +46,7 @@ def trained(n_parameters, n_targets=1, seed=0, **more):
     X, y, task = physics(P, seed + 1, n_targets=n_targets)
     model = CAMELRegressor(
         n_parameters=n_parameters, max_iter=1500, hidden_layer_sizes=(32, 32), alpha=1e-3,
-        n_queries=None, meta_batch_size=N_TASKS, lr=1e-2, random_state=seed, **more,
+        n_queries=None, meta_batch_size=N_TASKS, random_state=seed, **more,
     )  # fmt: skip
     return model.fit(X, y, groups=task), P
 
@@ -80,7 +80,7 @@ def test_bilinear_data_identify_the_parameters_up_to_an_affine_map(model):
     assert np.degrees(angles.max()) < 5
     assert LinearRegression().fit(W, P).score(W, P) > 0.99
     adapted, true, score = new_tasks(fitted, 5)
-    assert score > 0.99
+    assert score > 0.998
     new = fitted.calibrate(P).adapt(*_rows_of(true, 5))
     assert r2_score(true[new.tasks_], new.physical_parameters_) > 0.97
     assert len(adapted.task_parameters_) == 20
@@ -99,7 +99,7 @@ def test_more_parameters_than_quantities_do_no_harm_and_fewer_fail(model):
     assert 1 - new_tasks(more, 8)[2] < 0.01
     assert r2_score(P[more.tasks_], more.calibrate(P[more.tasks_]).physical_parameters_) > 0.99
     fewer, P = trained(1)
-    assert 1 - new_tasks(fewer, 8)[2] > max(0.05, 20 * exact)
+    assert 1 - new_tasks(fewer, 8)[2] > max(0.03, 20 * exact)
     assert r2_score(P[fewer.tasks_], fewer.calibrate(P[fewer.tasks_]).physical_parameters_) < 0.8
 
 
@@ -108,10 +108,10 @@ def test_several_targets_share_the_parameters():
     assert fitted.task_parameters_.shape == (N_TASKS, 2)
     assert fitted.transform(np.zeros((3, 2))).shape == (3, 4)
     adapted, true, score = new_tasks(fitted, 3, n_targets=2)  # 6 numbers for 2 parameters
-    assert score > 0.95
+    assert score > 0.99
     W = adapted.task_parameters_
     truth = true[adapted.tasks_]
-    assert LinearRegression().fit(W, truth).score(W, truth) > 0.95
+    assert LinearRegression().fit(W, truth).score(W, truth) > 0.99
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])
@@ -266,6 +266,19 @@ def test_further_rows_change_their_tasks_alone_and_leave_the_estimator_as_it_was
         np.testing.assert_allclose(unseen, fitted.predict(X[:3], groups=[-1] * 3))
     with pytest.raises(ValueError, match="pass groups"):
         fitted.partial_adapt(X[:1], y[:1])
+
+
+def test_further_rows_with_a_task_column_and_of_a_task_without_a_name(linear):
+    fitted, tasks = linear
+    rows = np.column_stack([tasks.groups, tasks.data])
+    column = clone(fitted).set_params(task_column=0).fit(rows, tasks.target)
+    found = column.adapt(rows[:4], tasks.target[:4]).partial_adapt(rows[4:30], tasks.target[4:30])
+    expected = column.adapt(rows[:30], tasks.target[:30])
+    np.testing.assert_allclose(found.predict(rows[:30]), expected.predict(rows[:30]), rtol=1e-8)
+    one = fitted.adapt(tasks.data[:4], tasks.target[:4])
+    one = one.partial_adapt(tasks.data[4:9], tasks.target[4:9])
+    expected = fitted.adapt(tasks.data[:9], tasks.target[:9]).predict(tasks.data)
+    np.testing.assert_allclose(one.predict(tasks.data), expected, rtol=1e-8)
 
 
 def test_calibration_is_affine_least_squares(linear):
