@@ -47,7 +47,13 @@ from skmeta.heads import (
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
 from skmeta.modules import MLP, Conv4, ResNet12
-from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
+from skmeta.multitask import (
+    CAMELRegressor,
+    GoodEmbeddingClassifier,
+    GoodEmbeddingRegressor,
+    MultiHeadClassifier,
+    MultiHeadRegressor,
+)
 from skmeta.optim import SAM
 from skmeta.utils.estimator_checks import check_meta_learner
 
@@ -59,6 +65,7 @@ __all__ = [
     "BayesianHeadRegressor",
     "BootstrappedMAMLClassifier",
     "BootstrappedMAMLRegressor",
+    "CAMELRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
     "Conv4",
@@ -67,6 +74,8 @@ __all__ = [
     "EmpiricalBayesRegressor",
     "EpisodicKFold",
     "EpisodicShuffleSplit",
+    "GoodEmbeddingClassifier",
+    "GoodEmbeddingRegressor",
     "IMAMLClassifier",
     "IMAMLRegressor",
     "LogisticHeadClassifier",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skmeta.inner._head import HeadRule
 from skmeta.inner._rule import TaskTensors
 
-__all__ = ["RidgeSolve", "RidgeSystem", "solve_ridge", "with_ones"]
+__all__ = ["RidgeSolve", "RidgeSystem", "solve_gram", "solve_ridge", "with_ones"]
 
 
 class RidgeSolve(HeadRule):
@@ -83,12 +83,7 @@ class RidgeSystem:
     def __init__(self, F: Tensor, penalty: Tensor) -> None:
         self.F = F
         self.dual = F.shape[1] <= F.shape[2]
-        gram = F @ F.mT if self.dual else F.mT @ F
-        size = gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
-        # The second term keeps the factorisation alive when a penalty nears rounding error.
-        self.penalty = (penalty + 10 * torch.finfo(F.dtype).eps * size)[:, None, None]
-        eye = torch.eye(gram.shape[-1], dtype=F.dtype, device=F.device)
-        self.factor = torch.linalg.cholesky(gram + self.penalty * eye)
+        self.factor, self.penalty = _factorise(F @ F.mT if self.dual else F.mT @ F, penalty)
 
     def solve(self, y: Tensor) -> Tensor:
         """Return ``(F'F + penalty I)⁻¹ F'y``, shape (n_tasks, width, n_outputs)."""
@@ -101,7 +96,7 @@ class RidgeSystem:
         if not self.dual:
             return _solve_lower(self.factor, rows.mT).square().sum(dim=1)
         seen = _solve_lower(self.factor, self.F @ rows.mT).square().sum(dim=1)
-        return (rows.square().sum(dim=2) - seen).clamp(min=0.0) / self.penalty[:, 0]
+        return (rows.square().sum(dim=2) - seen).clamp(min=0.0) / self.penalty[:, None]
 
 
 def solve_ridge(F: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
@@ -122,6 +117,35 @@ def solve_ridge(F: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
         Heads.
     """
     return RidgeSystem(F, penalty).solve(y)
+
+
+def solve_gram(gram: Tensor, moment: Tensor, penalty: Tensor) -> Tensor:
+    """Return ``(gram + penalty I)⁻¹ moment`` for each task.
+
+    Parameters
+    ----------
+    gram : Tensor of shape (n_tasks, size, size)
+        Products of features.
+    moment : Tensor of shape (n_tasks, size, n_outputs)
+        Products of features and targets.
+    penalty : Tensor of shape (n_tasks,)
+        The ridge penalty of each task, positive.
+
+    Returns
+    -------
+    W : Tensor of shape (n_tasks, size, n_outputs)
+        Solutions.
+    """
+    return torch.cholesky_solve(moment, _factorise(gram, penalty)[0])
+
+
+def _factorise(gram: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the factor of ``gram + penalty I``, and the penalty that it holds."""
+    size = gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+    # The second term keeps the factorisation alive when a penalty nears rounding error.
+    penalty = penalty + 10 * torch.finfo(gram.dtype).eps * size
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    return torch.linalg.cholesky(gram + penalty[:, None, None] * eye), penalty
 
 
 def _solve_lower(factor: Tensor, right: Tensor) -> Tensor:

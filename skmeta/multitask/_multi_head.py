@@ -8,35 +8,24 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 
 from skmeta.base import State
-from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.inner import JointHeads
+from skmeta.multitask._base import FeatureHeads, FeatureHeadsClassifier, FeatureHeadsRegressor
 from skmeta.multitask._bayes_head import BayesHead
-from skmeta.tasks import TaskData, TaskTable
+from skmeta.tasks import TaskData
 
 __all__ = ["MultiHeadClassifier", "MultiHeadRegressor"]
 
 Array = NDArray[np.float64]
 
 _PRIOR_TASKS = 2000  # plenty to learn a covariance from
-_LEAST_PROBABILITY = 1e-12
 
 
 @meta_learner
-class _MultiHead(BaseDeepLearner):
-    head: Any = None
+class _MultiHead(FeatureHeads):
     n_queries: int | None = 32
-
-    _unit_norm = False
-    _pooled_head = None
-
-    @property
-    def _tasks_per_pass(self) -> int:
-        return 1 << 17
 
     def _wrapper(self, data: TaskData) -> Any:
         by_class = self._class_way is not None
@@ -49,36 +38,9 @@ class _MultiHead(BaseDeepLearner):
             unit_norm=self._unit_norm,
         )
 
-    def _fit_heads(self, head: Any, F: Array, y: NDArray[Any], table: TaskTable) -> State:
-        """Fit a clone of `head` for each task whose rows allow it."""
-        heads = np.full(table.n_tasks, None, dtype=object)
-        for task in range(table.n_tasks):
-            rows = slice(table.offsets[task], table.offsets[task + 1])
-            if self._can_fit(y[rows]):
-                heads[task] = clone(head).fit(F[rows], y[rows])
-        return {"head": heads}
-
-    def _can_fit(self, y: NDArray[Any]) -> bool:
-        return len(y) > 0
-
-    def _run_heads(self, state: State, F: Array, codes: NDArray[np.int64], width: int) -> Array:
-        """Predict rows by the heads of their tasks, or by the pooled one where there is none."""
-        table = TaskTable.from_labels(codes)
-        outputs = np.zeros((len(F), width))
-        for task in range(table.n_tasks):
-            rows = table.order[table.offsets[task] : table.offsets[task + 1]]
-            head = state["head"][table.labels[task]]
-            head = self._pooled_head if head is None else head
-            if head is not None:
-                outputs[rows] = self._head_values(head, F[rows], width)
-        return outputs
-
-    def _head_values(self, head: Any, F: Array, width: int) -> Array:
-        raise NotImplementedError
-
 
 @meta_learner
-class MultiHeadRegressor(DeepRegressorMixin, _MultiHead):
+class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
     """Features trained on all tasks at once, one linear head each; a new task fits a head.
 
     The multi-task route to few-shot regression: one network body is trained together with one
@@ -177,16 +139,17 @@ class MultiHeadRegressor(DeepRegressorMixin, _MultiHead):
         return isinstance(self.head, str)
 
     def _design(self, X: NDArray[Any]) -> Array:
-        F = self._represent(X).astype(np.float64)
+        F = self._features(X)
         return np.column_stack([np.ones(len(F)), F])
 
     def _fit_prior(self, data: TaskData) -> None:
         if self._is_bayes and self.head != "bayes":
             raise ValueError(f"head={self.head!r} must be 'bayes' or a scikit-learn regressor.")
         super()._fit_prior(data)
+
+    def _learn_heads(self, data: TaskData) -> None:
         if not self._is_bayes:
-            F = self._represent(data.X).astype(np.float64)
-            self._pooled_head = clone(self.head).fit(F, self._shape(self._encode(data)))
+            super()._learn_heads(data)
             return
         joint = cast(JointHeads, self.net_.module_)
         heads = joint.heads.detach().cpu().numpy().astype(np.float64)
@@ -198,29 +161,22 @@ class MultiHeadRegressor(DeepRegressorMixin, _MultiHead):
         )
 
     def _adapt_tasks(self, data: TaskData) -> State:
-        y = self._encode(data)
         if not self._is_bayes:
-            F = self._represent(data.X).astype(np.float64)
-            return self._fit_heads(self.head, F, self._shape(y), data.table)
+            return super()._adapt_tasks(data)
+        y = self._encode(data)
         return {"effects": self.bayes_head_.effects(self._design(data.X), y, data.table)}
 
     def _predict_rows(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
     ) -> NDArray[Any]:
-        if self._is_bayes:
-            outputs = self.bayes_head_.predict(self._design(X), state["effects"], codes)
-        else:
-            F = self._represent(X).astype(np.float64)
-            outputs = self._run_heads(state, F, codes, self._n_net_outputs)
+        if not self._is_bayes:
+            return super()._predict_rows(state, X, codes)
+        outputs = self.bayes_head_.predict(self._design(X), state["effects"], codes)
         return self._decode(outputs).astype(X.dtype)
-
-    def _head_values(self, head: Any, F: Array, width: int) -> Array:
-        values: Array = head.predict(F).reshape(len(F), width)
-        return values
 
 
 @meta_learner
-class MultiHeadClassifier(DeepClassifierMixin, _MultiHead):
+class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     """Features trained on all tasks at once, one linear head each; a new task fits a head.
 
     The multi-task route to few-shot classification: a network body with features of length 1 is
@@ -239,6 +195,9 @@ class MultiHeadClassifier(DeepClassifierMixin, _MultiHead):
     n_queries : int or None, default=32
         At most this many rows of each task in a meta-update, with `n_way` or `stratify` of each
         of its classes; None for all.
+    normalize_features : bool, default=True
+        Whether features are scaled to length 1, in training and in use. The authors do so on all
+        of their data sets but one.
     {shared}
 
     Attributes
@@ -265,45 +224,9 @@ class MultiHeadClassifier(DeepClassifierMixin, _MultiHead):
     (3, 2)
     """
 
-    _unit_norm = True
-
-    @property
-    def _head(self) -> Any:
-        return LogisticRegression(C=3, max_iter=1000) if self.head is None else self.head
-
-    def _fit_prior(self, data: TaskData) -> None:
-        super()._fit_prior(data)
-        self._pooled_head = None
-        if not self._own_labels:
-            F = self._represent(data.X).astype(np.float64)
-            self._pooled_head = clone(self._head).fit(F, data.y)
+    _strength = 3.0
 
     def _prepare(self, data: TaskData) -> TaskData:
         prepared = super()._prepare(data)
         # Each training task has a head of its own, so its classes keep their numbers.
         return prepared if prepared.n_ways is None else replace(prepared, n_ways=None)
-
-    def _can_fit(self, y: NDArray[Any]) -> bool:
-        return len(y) > 0 and bool((y != y[0]).any())
-
-    def _adapt_tasks(self, data: TaskData) -> State:
-        F = self._represent(data.X).astype(np.float64)
-        return self._fit_heads(self._head, F, data.y, data.table)
-
-    def _predict_rows(
-        self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
-    ) -> NDArray[Any]:
-        F = self._represent(X).astype(np.float64)
-        width = state["ways"].shape[1] if self._own_labels else len(self.classes_)
-        return self._run_heads(state, F, codes, width).astype(X.dtype)
-
-    def _head_values(self, head: Any, F: Array, width: int) -> Array:
-        values = np.full((len(F), width), np.log(_LEAST_PROBABILITY))
-        if hasattr(head, "predict_proba"):
-            scores = np.log(np.maximum(head.predict_proba(F), _LEAST_PROBABILITY))
-        else:
-            scores = head.decision_function(F)
-            if scores.ndim == 1:
-                scores = np.column_stack([np.zeros(len(F)), scores])
-        values[:, head.classes_] = scores
-        return values

@@ -172,3 +172,31 @@ def test_the_scale_of_a_body_without_bias_does_not_matter_to_a_classifier(classe
     np.testing.assert_allclose(
         normalize(model.transform(classes.data)), model.transform(classes.data)
     )
+
+
+def test_the_length_of_features_is_kept_if_asked(classes):
+    """In training and in use: what heads see is what the body returns."""
+    given = {"module": nn.Identity, "max_iter": 1, "head": LogisticRegression()}
+    X, y, groups = classes.data, classes.target, classes.groups
+    for normalized, rows in ((True, normalize(X)), (False, X)):
+        model = MultiHeadClassifier(normalize_features=normalized, **given).fit(X, y, groups=groups)
+        assert model.net_.module_.unit_norm is normalized
+        np.testing.assert_allclose(model.transform(X), rows)
+        own = LogisticRegression().fit(rows[:14], y[:14])
+        found = model.adapt(X[:14], y[:14]).predict_proba(X)
+        np.testing.assert_allclose(found, own.predict_proba(rows), rtol=1e-6)
+
+
+def test_targets_share_features_and_have_posteriors_of_their_own(tasks):
+    """On given features, several targets are as many learners of one."""
+    y = np.column_stack([tasks.target, tasks.target**2, -tasks.data[:, 0]])
+    new = slice(0, 6)
+    given = {"module": nn.Identity, "max_iter": 0, "random_state": 0}
+    together = MultiHeadRegressor(**given).fit(tasks.data, y, groups=tasks.groups)
+    mean, std = together.adapt(tasks.data[new], y[new]).predict(tasks.data, return_std=True)
+    for target in range(3):
+        alone = MultiHeadRegressor(**given).fit(tasks.data, y[:, target], groups=tasks.groups)
+        alone = alone.adapt(tasks.data[new], y[new, target])
+        own_mean, own_std = alone.predict(tasks.data, return_std=True)
+        np.testing.assert_allclose(mean[:, target], own_mean, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(std[:, target], own_std, rtol=1e-6)

@@ -1,0 +1,151 @@
+"""What learners of shared features with scikit-learn heads have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from skmeta.base import State
+from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
+from skmeta.base._params import meta_learner
+from skmeta.tasks import TaskData, TaskTable
+
+__all__ = ["FeatureHeads", "FeatureHeadsClassifier", "FeatureHeadsRegressor"]
+
+Array = NDArray[np.float64]
+
+_LEAST_PROBABILITY = 1e-12
+
+
+@meta_learner
+class FeatureHeads(BaseDeepLearner):
+    """Base of learners that train features once, and fit a clone of `head` on them for a task."""
+
+    head: Any = None
+
+    _pooled_head = None
+
+    @property
+    def _unit_norm(self) -> bool:
+        """Whether features are scaled to length 1."""
+        return False
+
+    @property
+    def _tasks_per_pass(self) -> int:
+        return 1 << 17
+
+    def _fit_prior(self, data: TaskData) -> None:
+        super()._fit_prior(data)
+        self._learn_heads(data)
+
+    def _learn_heads(self, data: TaskData) -> None:
+        """Learn from all training tasks what heads need, the features being final."""
+        raise NotImplementedError
+
+    def _features(self, X: NDArray[Any]) -> Array:
+        return self._represent(X).astype(np.float64)
+
+    def _fit_heads(self, head: Any, F: Array, y: NDArray[Any], table: TaskTable) -> State:
+        """Fit a clone of `head` for each task whose rows allow it."""
+        heads = np.full(table.n_tasks, None, dtype=object)
+        for task in range(table.n_tasks):
+            rows = slice(table.offsets[task], table.offsets[task + 1])
+            if self._can_fit(y[rows]):
+                heads[task] = clone(head).fit(F[rows], y[rows])
+        return {"head": heads}
+
+    def _can_fit(self, y: NDArray[Any]) -> bool:
+        return len(y) > 0
+
+    def _run_heads(self, state: State, F: Array, codes: NDArray[np.int64], width: int) -> Array:
+        """Predict rows by the heads of their tasks, or by the pooled one where there is none."""
+        table = TaskTable.from_labels(codes)
+        outputs = np.zeros((len(F), width))
+        for task in range(table.n_tasks):
+            rows = table.order[table.offsets[task] : table.offsets[task + 1]]
+            head = state["head"][table.labels[task]]
+            head = self._pooled_head if head is None else head
+            if head is not None:
+                outputs[rows] = self._head_values(head, F[rows], width)
+        return outputs
+
+    def _head_values(self, head: Any, F: Array, width: int) -> Array:
+        raise NotImplementedError
+
+
+@meta_learner
+class FeatureHeadsRegressor(DeepRegressorMixin, FeatureHeads):
+    """Regressors as heads; tasks without rows are predicted by one fitted on all rows."""
+
+    @property
+    def _head(self) -> Any:
+        return Ridge() if self.head is None else self.head
+
+    def _learn_heads(self, data: TaskData) -> None:
+        y = self._shape(self._encode(data))
+        self._pooled_head = clone(self._head).fit(self._features(data.X), y)
+
+    def _adapt_tasks(self, data: TaskData) -> State:
+        y = self._shape(self._encode(data))
+        return self._fit_heads(self._head, self._features(data.X), y, data.table)
+
+    def _predict_rows(
+        self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        outputs = self._run_heads(state, self._features(X), codes, int(self.n_outputs_))
+        return self._decode(outputs).astype(X.dtype)
+
+    def _head_values(self, head: Any, F: Array, width: int) -> Array:
+        values: Array = head.predict(F).reshape(len(F), width)
+        return values
+
+
+@meta_learner
+class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
+    """Classifiers as heads; one fitted on all rows where a shared label set allows no other."""
+
+    normalize_features: bool = True
+
+    _strength = 1.0  # C of the logistic regression that is the head by default
+
+    @property
+    def _unit_norm(self) -> bool:
+        return self.normalize_features
+
+    @property
+    def _head(self) -> Any:
+        return (
+            LogisticRegression(C=self._strength, max_iter=1000) if self.head is None else self.head
+        )
+
+    def _learn_heads(self, data: TaskData) -> None:
+        self._pooled_head = None
+        if not self._own_labels:
+            self._pooled_head = clone(self._head).fit(self._features(data.X), data.y)
+
+    def _can_fit(self, y: NDArray[Any]) -> bool:
+        return len(y) > 0 and bool((y != y[0]).any())
+
+    def _adapt_tasks(self, data: TaskData) -> State:
+        return self._fit_heads(self._head, self._features(data.X), data.y, data.table)
+
+    def _predict_rows(
+        self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        width = state["ways"].shape[1] if self._own_labels else len(self.classes_)
+        return self._run_heads(state, self._features(X), codes, width).astype(X.dtype)
+
+    def _head_values(self, head: Any, F: Array, width: int) -> Array:
+        values = np.full((len(F), width), np.log(_LEAST_PROBABILITY))
+        if hasattr(head, "predict_proba"):
+            scores = np.log(np.maximum(head.predict_proba(F), _LEAST_PROBABILITY))
+        else:
+            scores = head.decision_function(F)
+            if scores.ndim == 1:
+                scores = np.column_stack([np.zeros(len(F)), scores])
+        values[:, head.classes_] = scores
+        return values
