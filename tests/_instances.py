@@ -79,7 +79,7 @@ INSTANCES = [
     MinibatchProxRegressor(**_EPISODES),
     MultiHeadClassifier(**_NET),
     MultiHeadRegressor(**_NET),
-    PrototypicalClassifier(**{**_EPISODES, "lr": 5e-2}),
+    PrototypicalClassifier(**_EPISODES),
     ReptileClassifier(**{**_EPISODES, "inner_lr": 0.5, "lr": 0.5}),
     ReptileRegressor(max_inner_norm=1.0, **{**_EPISODES, "lr": 1.0, "max_iter": 120}),
     RidgeHeadClassifier(**_EPISODES),

@@ -24,18 +24,21 @@ class _Prototypes(HeadRule):
         super().__init__(body, n_features_in)
         self.absent = AbsentClasses(n_classes, self.width)
         self.log_temperature = nn.Parameter(torch.zeros(()))
+        self.prevalence = nn.Parameter(torch.zeros(()))
 
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Return ``c_k``, the mean over the support rows of class k, equation 1."""
         missing, stand_in = self.absent(y)
-        means = y.mT @ features / y.sum(dim=1).clamp(min=1.0)[..., None]
-        return {"prototypes": torch.where(missing[..., None], stand_in, means)}
+        counts = y.sum(dim=1)
+        means = y.mT @ features / counts.clamp(min=1.0)[..., None]
+        return {"prototypes": torch.where(missing[..., None], stand_in, means), "counts": counts}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
         """Return ``-‖f - c_k‖² / τ``, the logits of equation 2, less what a row's classes share."""
         c = state["prototypes"]
         linear = 2 * features @ c.mT - c.square().sum(dim=2)[:, None]
-        return linear * (-self.log_temperature).exp()
+        prior = self.prevalence * state["counts"].log1p()[:, None]
+        return linear * (-self.log_temperature).exp() + prior
 
     @property
     def bytes_per_task(self) -> int:
@@ -67,8 +70,10 @@ class PrototypicalClassifier(EpisodicParams, DeepClassifierMixin, BaseDeepLearne
     -----
     The distance is squared Euclidean, which makes the classifier linear in f, with weights
     ``2 c_k / τ`` and bias ``-‖c_k‖² / τ``. The paper has τ = 1; learned, it starts there.
-    Where tasks share a label set, a class that the support does not show has a meta-learned
-    prototype.
+    The paper's classes have equally many rows. Where they have not, class k's logit also has
+    ``β log(1 + n_k)`` for its n_k support rows, with β learned from 0 on, as common classes may be
+    common in the query too. Where tasks share a label set, a class that the support does not show
+    has a meta-learned prototype.
 
     References
     ----------
