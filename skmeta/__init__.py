@@ -1,6 +1,7 @@
 """skmeta: meta-learning as scikit-learn estimators."""
 
 from skmeta._version import __version__
+from skmeta.amortised import ConditionalNeuralProcessRegressor
 from skmeta.base import adapt
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -33,7 +34,12 @@ from skmeta.gradient import (
     ReptileClassifier,
     ReptileRegressor,
 )
-from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
+from skmeta.heads import (
+    DeepKernelClassifier,
+    DeepKernelRegressor,
+    RidgeHeadClassifier,
+    RidgeHeadRegressor,
+)
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
 from skmeta.modules import MLP
@@ -50,6 +56,9 @@ __all__ = [
     "BootstrappedMAMLRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
+    "ConditionalNeuralProcessRegressor",
+    "DeepKernelClassifier",
+    "DeepKernelRegressor",
     "DivergenceWarning",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",

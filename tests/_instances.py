@@ -10,6 +10,9 @@ from skmeta import (
     BootstrappedMAMLRegressor,
     CAVIAClassifier,
     CAVIARegressor,
+    ConditionalNeuralProcessRegressor,
+    DeepKernelClassifier,
+    DeepKernelRegressor,
     EmpiricalBayesClassifier,
     EmpiricalBayesRegressor,
     IMAMLClassifier,
@@ -54,6 +57,10 @@ INSTANCES = [
     BootstrappedMAMLRegressor(**_EPISODES),
     CAVIAClassifier(**_EPISODES),
     CAVIARegressor(**_EPISODES),
+    ConditionalNeuralProcessRegressor(**_EPISODES),
+    ConditionalNeuralProcessRegressor(attention=True, n_representation=8, **_EPISODES),
+    DeepKernelClassifier(**_EPISODES),
+    DeepKernelRegressor(**_EPISODES),
     IMAMLClassifier(inner_lr=0.5, **_EPISODES),
     IMAMLRegressor(**{**_EPISODES, "max_iter": 80}),
     MAMLClassifier(inner_lr=0.5, **_EPISODES),
@@ -72,6 +79,7 @@ INSTANCES = [
 """What scikit-learn's battery and our own run over: each class, and each way it works."""
 
 DRAWN_TASKS = [
+    DeepKernelClassifier(n_way=2, **_EPISODES),
     EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0),
     MAMLClassifier(n_way=2, **_EPISODES),
     MultiHeadClassifier(n_way=2, **_NET),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from skmeta.base._learner import BaseMetaLearner, State
 from skmeta.base._params import ClassifierParams, DeepParams, RegressorParams
 from skmeta.base._targets import MetaClassifierMixin, MetaRegressorMixin
-from skmeta.inner import InnerRule, cross_entropy, squared_error
+from skmeta.inner import InnerRule, TaskTensors, cross_entropy, squared_error
 from skmeta.inner._losses import RowLoss
 from skmeta.modules import MLP
 from skmeta.tasks import EpisodeSampler, TaskData, TaskTable
@@ -260,12 +260,18 @@ class BaseDeepLearner(
         return torch.tensor(array, dtype=self.net_.dtype, device=self.device)
 
     @property
+    def _task_bytes(self) -> int:
+        """Size of what is kept of a task: states of tasks are padded to the largest."""
+        largest = int(self._support.sizes.max(initial=0))
+        return max(1, self._rule.bytes_per_task + largest * self._rule.bytes_per_row)
+
+    @property
     def _tasks_at_once(self) -> int:
-        return max(_LEAST_TASKS, _CHUNK_BYTES // max(self._rule.bytes_per_task, 1))
+        return max(_LEAST_TASKS, _CHUNK_BYTES // self._task_bytes)
 
     @property
     def _tasks_per_pass(self) -> int:
-        return max(1, _STATE_BYTES // max(self._rule.bytes_per_task, 1))
+        return max(1, _STATE_BYTES // self._task_bytes)
 
     def _adapt_tasks(self, data: TaskData) -> State:
         X, y = self._tensor(data.X), self._tensor(self._encode(data))
@@ -281,12 +287,23 @@ class BaseDeepLearner(
         place = np.argsort(np.concatenate(order), kind="stable")
         whole = parts[0]
         if len(parts) > 1:
-            whole = {name: np.concatenate([p[name] for p in parts]) for name in whole}
+            whole = {name: _stacked([p[name] for p in parts]) for name in whole}
         return {name: _take(values, place) for name, values in whole.items()}
 
     def _predict_rows(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
     ) -> NDArray[Any]:
+        outputs = self._run_rule(self._rule.predict, state, X, codes)
+        return self._decode(outputs).astype(X.dtype, copy=False)
+
+    def _run_rule(
+        self,
+        predict: Callable[[Tensor, TaskTensors], Tensor],
+        state: State,
+        X: NDArray[Any],
+        codes: NDArray[np.int64],
+    ) -> NDArray[Any]:
+        """Return what a rule predicts of rows, in the units of the network."""
         table = TaskTable.from_labels(codes)
         inputs = self._tensor(X)
         names = [name for name in state if name != "ways"]
@@ -297,12 +314,12 @@ class BaseDeepLearner(
                 rows = table.order[positions]
                 which = table.labels[tasks]
                 known = {name: self._tensor(_take(state[name], which)) for name in names}
-                predicted = self._rule.predict(inputs[rows], known).cpu().numpy()
+                predicted = predict(inputs[rows], known).cpu().numpy()
                 if outputs is None:
                     outputs = np.empty((len(X), predicted.shape[2]), dtype=predicted.dtype)
                 outputs[rows[mask]] = predicted[mask]
         assert outputs is not None
-        return self._decode(outputs).astype(X.dtype, copy=False)
+        return outputs
 
     def _decode(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return outputs
@@ -398,6 +415,18 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
                 )
             width = self._n_slots
         return np.eye(width)[data.y]
+
+
+def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate chunks of tasks; what runs over rows is padded with 0 to the largest task."""
+    width = np.max([part.shape[1:] for part in parts], axis=0)
+    padded = (
+        np.pad(part, [(0, 0), *((0, int(n)) for n in width - part.shape[1:])])
+        if part.shape[1:] != tuple(width)
+        else part
+        for part in parts
+    )
+    return np.concatenate(list(padded))
 
 
 def _take(values: NDArray[Any], which: NDArray[np.int64]) -> NDArray[Any]:

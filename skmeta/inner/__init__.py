@@ -3,6 +3,7 @@
 This side knows tensors alone; nothing in it imports scikit-learn.
 """
 
+from skmeta.inner._gaussian import GaussianRule
 from skmeta.inner._gradient import GradientSteps
 from skmeta.inner._head import HeadRule
 from skmeta.inner._joint import JointHeads
@@ -24,6 +25,7 @@ from skmeta.inner._rule import (
 __all__ = [
     "Episode",
     "EpisodeModule",
+    "GaussianRule",
     "GradientSteps",
     "HeadRule",
     "InnerRule",
