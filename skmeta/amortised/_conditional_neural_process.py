@@ -129,7 +129,7 @@ class _AttentiveNeuralProcess(_NeuralProcess):
         return merged
 
     def _heads(self, rows: Tensor) -> Tensor:
-        return rows.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        return rows.view(*rows.shape[:2], self.n_heads, -1).transpose(1, 2)
 
 
 @meta_learner
@@ -145,9 +145,9 @@ class ConditionalNeuralProcessRegressor(GaussianRegressorMixin, EpisodicParams, 
     Pick it when very many tasks have to be adapted to, at once or again and again, and error bars
     are wanted: adapting is one pass of a network over the support, in time linear in its rows,
     and with the mean nothing but r is kept of a task. It learns to adapt from nothing but tasks,
-    so it wants many of them, and it under-fits its support; `RidgeHeadRegressor` and
-    `DeepKernelRegressor`, which solve for the task, are more accurate on few tasks.
-    ``attention=True`` fits the support more closely, at the price of keeping its rows.
+    so it wants many of them, and it under-fits its support: `RidgeHeadRegressor`, which solves
+    for the task, is more accurate. ``attention=True`` fits the support more closely, at the price
+    of keeping its rows.
 
     Parameters
     ----------

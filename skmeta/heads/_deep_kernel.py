@@ -59,7 +59,7 @@ class _DeepKernel(GaussianRule):
         return torch.linalg.cholesky(K + torch.diag_embed(torch.where(mask > 0, noise, 1.0)))
 
     def log_marginal_likelihood(self, F: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-        """Return ``log N(y; m, K + σ²I)`` of each task and output (equation 5)."""
+        """Return ``log N(y; m, K + σ²I)`` of each task and output (equation 2.30 of [2])."""
         L = self.factor(F, mask)
         white = torch.linalg.solve_triangular(L, self._residuals(y, mask), upper=False)
         log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1, keepdim=True)
@@ -73,7 +73,7 @@ class _DeepKernel(GaussianRule):
             self._features(whole.query_X), whole.query_y, whole.query_mask
         )
         there = torch.ones_like(evidence) if episode.there is None else episode.there
-        n_values = whole.query_mask.sum(dim=1) * there.sum(dim=1)
+        n_values = (whole.query_mask.sum(dim=1) * there.sum(dim=1)).clamp(min=1.0)
         return -(evidence * there).sum(dim=1) / n_values
 
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
@@ -83,11 +83,11 @@ class _DeepKernel(GaussianRule):
         return {"features": F, "weights": weights, "mask": mask}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
-        """Return the posterior mean (equation 7)."""
+        """Return the posterior mean (equation 2.25 of [2])."""
         return self._posterior_mean(self.covariance(features, state["features"]), state)
 
     def head_moments(self, features: Tensor, state: TaskTensors) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of the posterior, with noise (equations 7 and 8)."""
+        """Return mean and variance of the posterior, with noise (2.25 and 2.26 of [2])."""
         F, mask = state["features"], state["mask"]
         cross = self.covariance(features, F)
         white = torch.linalg.solve_triangular(
@@ -129,10 +129,10 @@ class _OneVersusRest(_DeepKernel):
         return super()._residuals(2 * y - 1, mask)
 
 
-def _make_kernel(kernel: Any, width: int) -> nn.Module:
+def _make_kernel(kernel: Any, width: int) -> Any:
     """Return a kernel of GPyTorch's on features of this width."""
     kernels = _gpytorch_kernels()
-    made: nn.Module
+    made: Any
     if isinstance(kernel, kernels.Kernel):
         made = copy.deepcopy(kernel)  # training must not change the parameter
     elif kernel == "rbf":
@@ -143,15 +143,16 @@ def _make_kernel(kernel: Any, width: int) -> nn.Module:
         made = kernels.LinearKernel()
     elif kernel == "spectral_mixture":
         made = kernels.SpectralMixtureKernel(num_mixtures=_MIXTURES, ard_num_dims=width)
-        for parameter in made.parameters():
-            # Components that start alike would stay alike; low frequencies come first.
-            nn.init.normal_(parameter, mean=-3.0)
+        made.mixture_weights = torch.full((_MIXTURES,), 1 / _MIXTURES)
+        for raw in (made.raw_mixture_means, made.raw_mixture_scales):
+            nn.init.normal_(raw, mean=-2.0)  # low frequencies; those that start alike stay alike
     else:
         raise ValueError(f"kernel={kernel!r} must be one of {_KERNELS}, or a kernel of GPyTorch's.")
     return made
 
 
 def _gpytorch_kernels() -> Any:
+    """Import GPyTorch, which is an extra."""
     try:
         with warnings.catch_warnings():
             # Of torch's, about how GPyTorch compiles a function.
@@ -183,9 +184,7 @@ class _DeepKernelLearner(EpisodicParams, BaseDeepLearner):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_scalar(
-            self.noise, "noise", Real, min_val=_LEAST_NOISE, include_boundaries="neither"
-        )
+        check_scalar(self.noise, "noise", Real, min_val=_LEAST_NOISE, include_boundaries="neither")
 
     def _wrapper(self, data: TaskData) -> Any:
         return partial(
@@ -217,21 +216,24 @@ class DeepKernelRegressor(GaussianRegressorMixin, _DeepKernelLearner):
     """A Gaussian process for each task, with a kernel learned from all (deep kernel transfer).
 
     The kernel compares features, ``k(x, x') = k_θ(F_φ(x), F_φ(x'))``. Meta-training maximises
-    the marginal likelihood of the rows of each training task, summed over tasks, in the network φ,
-    the kernel's parameters θ and the noise (equation 5). A new task takes the exact posterior
-    given its support, without any fitting of its own (equations 7 and 8).
+    the log marginal likelihood of the rows of training tasks, ``log N(y; m, K + σ²I)`` each, in
+    the network φ, the kernel's parameters θ, the mean m and the noise σ² (algorithm 1 of [1]_,
+    equation 2.30 of [2]_). A new task takes the exact posterior given its support, without any
+    fitting of its own (equations 2.25 and 2.26 of [2]_).
 
-    Pick it for smooth targets, well calibrated error bars and ten rows of a task or more: unlike a
-    head on features, a process with the kernel "rbf" or "matern" never runs out of directions to
-    fit with. The cost of a task is cubic in its rows; with hundreds of rows, or with fewer than
-    ten, prefer `RidgeHeadRegressor`.
+    Pick it for error bars that come from the rows of the task itself, and for tasks of which some
+    ten rows or more are known: a process with the kernel "rbf" or "matern" can follow any smooth
+    target, not only what is linear in the learned features. For fewer rows take
+    ``kernel="linear"``, a Bayesian linear head, or `RidgeHeadRegressor`. The cost of a task is
+    cubic in its rows.
 
     Parameters
     ----------
     kernel : str or GPyTorch kernel, default="rbf"
         The kernel k_θ: "rbf" or "matern" (ν = 5/2), with a learned scale; "linear"; "cosine", the
-        linear kernel on features of length 1; "spectral_mixture", of four components; or an
-        instance such as ``gpytorch.kernels.PeriodicKernel()``.
+        linear kernel on features of length 1; "spectral_mixture", of four components, whose cost
+        grows with the width of the features; or an instance such as
+        ``gpytorch.kernels.PeriodicKernel()``.
     noise : float, default=0.1
         The first value of the learned variance of the noise, in units of the normalised targets;
         it stays above 0.0001.
@@ -248,15 +250,17 @@ class DeepKernelRegressor(GaussianRegressorMixin, _DeepKernelLearner):
     Notes
     -----
     It needs GPyTorch: ``pip install "skmeta[gp]"``. Support and query of a training episode
-    together are the rows whose likelihood is maximised, divided by their number, as in the
-    authors' code; it has a learned constant mean of the process too. All is computed in double
-    precision, the network included, whatever the float type of X. With a single output's worth of
-    kernel, several outputs are processes of their own with one kernel and one noise.
+    together are the rows whose likelihood is maximised. It is divided by their number, and the
+    processes have a learned constant mean, both as in the authors' code. Several outputs are a
+    process each, with one kernel and one noise. All is computed in double precision, the network
+    included, whatever the float type of X.
 
     References
     ----------
     .. [1] M. Patacchiola, J. Turner, E. J. Crowley, M. O'Boyle, A. Storkey (2020). Bayesian
        meta-learning for the few-shot setting via deep kernels. NeurIPS; arXiv:1910.05199.
+    .. [2] C. E. Rasmussen, C. K. I. Williams (2006). Gaussian processes for machine learning. MIT
+       Press, equations 2.25, 2.26 and 2.30.
 
     Examples
     --------
@@ -281,19 +285,21 @@ class DeepKernelClassifier(DeepClassifierMixin, _DeepKernelLearner):
     """A Gaussian process for each class of a task, with one learned kernel (deep kernel transfer).
 
     As `DeepKernelRegressor`, on labels that are 1 for the rows of a class and -1 for the others.
-    A class's score is the sigmoid of the posterior mean of its process, and the probabilities are
-    these scores divided by their sum. The number of classes may differ from task to task, and from
-    training to use.
+    A class's score is the sigmoid of the posterior mean of its process (algorithm 1 of [1]_), and
+    the probabilities are the scores divided by their sum. The number of classes may differ from
+    task to task, and from training to use.
 
-    Pick it where classes are not linear in any features that few tasks suffice to learn; where
-    probabilities matter, beware that sigmoids of means between -1 and 1 are close to even.
+    Pick it where some ten rows of a task are known, and where its classes are not linear in the
+    features that training tasks allow to learn. It is never sure of a class: the means are labels
+    shrunk towards 0, so with two classes a probability hardly leaves 0.27 to 0.73.
 
     Parameters
     ----------
     kernel : str or GPyTorch kernel, default="rbf"
         The kernel k_θ: "rbf" or "matern" (ν = 5/2), with a learned scale; "linear"; "cosine", the
-        linear kernel on features of length 1; "spectral_mixture", of four components; or an
-        instance such as ``gpytorch.kernels.PeriodicKernel()``.
+        linear kernel on features of length 1; "spectral_mixture", of four components, whose cost
+        grows with the width of the features; or an instance such as
+        ``gpytorch.kernels.PeriodicKernel()``.
     noise : float, default=0.1
         The first value of the learned variance of the noise; it stays above 0.0001.
     {shared}
@@ -310,13 +316,16 @@ class DeepKernelClassifier(DeepClassifierMixin, _DeepKernelLearner):
     -----
     It needs GPyTorch: ``pip install "skmeta[gp]"``. The paper's favourite kernel for images,
     BNCosSim, is "cosine" behind a batch normalisation, which makes a prediction depend on the rows
-    predicted with it and is left out. The authors' code has kernel and noise for each class
-    number; here all classes share them, for their numbers mean nothing.
+    predicted with it and is left out. The authors' code has a kernel for each class number, and
+    its noise stays at 0.1; here all classes share kernel, mean and noise, for their numbers mean
+    nothing, and the noise is learned.
 
     References
     ----------
     .. [1] M. Patacchiola, J. Turner, E. J. Crowley, M. O'Boyle, A. Storkey (2020). Bayesian
        meta-learning for the few-shot setting via deep kernels. NeurIPS; arXiv:1910.05199.
+    .. [2] C. E. Rasmussen, C. K. I. Williams (2006). Gaussian processes for machine learning. MIT
+       Press, section 6.5 for classification by regression on labels.
 
     Examples
     --------
