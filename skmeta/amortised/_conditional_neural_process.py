@@ -124,7 +124,7 @@ class _AttentiveNeuralProcess(_NeuralProcess):
         k, v = self._heads(state["keys"]), self._heads(state["values"])
         there = state["mask"][:, None, None]
         logits = q @ k.mT / math.sqrt(q.shape[-1]) + _FAR * (1 - there)
-        weights = logits.softmax(dim=-1) * there  # of a task without rows, all 0
+        weights = logits.softmax(dim=-1)  # without rows these are of values that are 0
         merged: Tensor = self.merge((weights @ v).transpose(1, 2).flatten(2))
         return merged
 
