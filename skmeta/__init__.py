@@ -1,6 +1,7 @@
 """skmeta: meta-learning as scikit-learn estimators."""
 
 from skmeta._version import __version__
+from skmeta.amortised import ConditionalNeuralProcessRegressor
 from skmeta.base import adapt
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -36,6 +37,8 @@ from skmeta.gradient import (
 )
 from skmeta.heads import (
     BayesianHeadRegressor,
+    DeepKernelClassifier,
+    DeepKernelRegressor,
     LogisticHeadClassifier,
     MatchingClassifier,
     PrototypicalClassifier,
@@ -68,7 +71,10 @@ __all__ = [
     "CAMELRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
+    "ConditionalNeuralProcessRegressor",
     "Conv4",
+    "DeepKernelClassifier",
+    "DeepKernelRegressor",
     "DivergenceWarning",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",

@@ -12,6 +12,9 @@ from skmeta import (
     CAMELRegressor,
     CAVIAClassifier,
     CAVIARegressor,
+    ConditionalNeuralProcessRegressor,
+    DeepKernelClassifier,
+    DeepKernelRegressor,
     EmpiricalBayesClassifier,
     EmpiricalBayesRegressor,
     GoodEmbeddingClassifier,
@@ -65,6 +68,10 @@ INSTANCES = [
     CAMELRegressor(n_parameters=2, **_NET),
     CAVIAClassifier(**_EPISODES),
     CAVIARegressor(**_EPISODES),
+    ConditionalNeuralProcessRegressor(**_EPISODES),
+    ConditionalNeuralProcessRegressor(attention=True, n_representation=8, **_EPISODES),
+    DeepKernelClassifier(**_EPISODES),
+    DeepKernelRegressor(**_EPISODES),
     GoodEmbeddingClassifier(n_distillations=1, **_NET),
     GoodEmbeddingRegressor(**_NET),
     IMAMLClassifier(inner_lr=0.5, **_EPISODES),
@@ -90,6 +97,7 @@ INSTANCES = [
 """What scikit-learn's battery and our own run over: each class, and each way it works."""
 
 DRAWN_TASKS = [
+    DeepKernelClassifier(n_way=2, **_EPISODES),
     EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0),
     GoodEmbeddingClassifier(n_way=2, **_NET),
     MAMLClassifier(n_way=2, **_EPISODES),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from skmeta.base._learner import BaseMetaLearner, State
 from skmeta.base._params import ClassifierParams, DeepParams, RegressorParams
 from skmeta.base._targets import MetaClassifierMixin, MetaRegressorMixin
-from skmeta.inner import InnerRule, cross_entropy, squared_error
+from skmeta.inner import InnerRule, TaskTensors, cross_entropy, squared_error
 from skmeta.inner._losses import RowLoss
 from skmeta.modules import MLP
 from skmeta.tasks import EpisodeSampler, TaskData, TaskTable
@@ -31,10 +31,10 @@ __all__ = ["BaseDeepLearner", "DeepClassifierMixin", "DeepRegressorMixin"]
 
 _SKORCH_PREFIXES = ("module", "optimizer", "criterion", "callbacks")
 _EPOCHS = 100  # of a fit: how often callbacks see it and a history row is written
-CELLS = 1 << 15  # padded rows adapted or predicted at once
+_CELLS = 1 << 15  # padded rows adapted or predicted at once
 _CHUNK_BYTES = 2 << 20  # of per-task weights at once: what a cache holds is also the fastest
 _LEAST_TASKS = 8
-STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
+_STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
 
 
 class BaseDeepLearner(
@@ -264,19 +264,25 @@ class BaseDeepLearner(
         return torch.tensor(array, dtype=self.net_.dtype, device=self.device)
 
     @property
+    def _task_bytes(self) -> int:
+        """Size of what is kept of a task: states of tasks are padded to the largest."""
+        largest = int(self._support.sizes.max(initial=0))
+        return max(1, self._rule.bytes_per_task + largest * self._rule.bytes_per_row)
+
+    @property
     def _tasks_at_once(self) -> int:
-        return max(_LEAST_TASKS, _CHUNK_BYTES // max(self._rule.bytes_per_task, 1))
+        return max(_LEAST_TASKS, _CHUNK_BYTES // self._task_bytes)
 
     @property
     def _tasks_per_pass(self) -> int:
-        return max(1, STATE_BYTES // max(self._rule.bytes_per_task, 1))
+        return max(1, _STATE_BYTES // self._task_bytes)
 
     def _adapt_tasks(self, data: TaskData) -> State:
         X, y = self._tensor(data.X), self._tensor(self._encode(data))
         order: list[NDArray[np.int64]] = []
         parts: list[dict[str, NDArray[Any]]] = []
         with torch.no_grad():
-            for tasks in data.table.chunks(CELLS, self._tasks_at_once):
+            for tasks in data.table.chunks(_CELLS, self._tasks_at_once):
                 rows, mask = data.table.padded(tasks)
                 there = self._tensor(mask)
                 state = self._rule.adapt(X[rows], y[rows] * there[..., None], there)
@@ -285,28 +291,39 @@ class BaseDeepLearner(
         place = np.argsort(np.concatenate(order), kind="stable")
         whole = parts[0]
         if len(parts) > 1:
-            whole = {name: _join([part[name] for part in parts]) for name in whole}
+            whole = {name: _stacked([p[name] for p in parts]) for name in whole}
         return {name: _take(values, place) for name, values in whole.items()}
 
     def _predict_rows(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
     ) -> NDArray[Any]:
+        outputs = self._run_rule(self._rule.predict, state, X, codes)
+        return self._decode(outputs).astype(X.dtype, copy=False)
+
+    def _run_rule(
+        self,
+        predict: Callable[[Tensor, TaskTensors], Tensor],
+        state: State,
+        X: NDArray[Any],
+        codes: NDArray[np.int64],
+    ) -> NDArray[Any]:
+        """Return what a rule predicts of rows, in the units of the network."""
         table = TaskTable.from_labels(codes)
         inputs = self._tensor(X)
         names = [name for name in state if name != "ways"]
         outputs: NDArray[Any] | None = None
         with torch.no_grad():
-            for tasks in table.chunks(CELLS, self._tasks_at_once):
+            for tasks in table.chunks(_CELLS, self._tasks_at_once):
                 positions, mask = table.padded(tasks)
                 rows = table.order[positions]
                 which = table.labels[tasks]
                 known = {name: self._tensor(_take(state[name], which)) for name in names}
-                predicted = self._rule.predict(inputs[rows], known).cpu().numpy()
+                predicted = predict(inputs[rows], known).cpu().numpy()
                 if outputs is None:
                     outputs = np.empty((len(X), predicted.shape[2]), dtype=predicted.dtype)
                 outputs[rows[mask]] = predicted[mask]
         assert outputs is not None
-        return self._decode(outputs).astype(X.dtype, copy=False)
+        return outputs
 
     def _decode(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return outputs
@@ -314,8 +331,8 @@ class BaseDeepLearner(
     def _represent(self, X: NDArray[Any]) -> NDArray[Any]:
         with torch.no_grad():
             parts = [
-                self._rule.represent(self._tensor(X[start : start + CELLS])).cpu().numpy()
-                for start in range(0, len(X), CELLS)
+                self._rule.represent(self._tensor(X[start : start + _CELLS])).cpu().numpy()
+                for start in range(0, len(X), _CELLS)
             ]
         return np.concatenate(parts).astype(X.dtype, copy=False)
 
@@ -404,15 +421,16 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
         return np.eye(width)[data.y]
 
 
-def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """Join what adaptation left of chunks; states that keep rows are padded to the most of them."""
-    shapes = {part.shape[1:] for part in parts}
-    if len(shapes) > 1:
-        shape = np.max(list(shapes), axis=0)
-        parts = [
-            np.pad(part, [(0, 0), *((0, n) for n in shape - part.shape[1:])]) for part in parts
-        ]
-    return np.concatenate(parts)
+def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate chunks of tasks; what runs over rows is padded with 0 to the largest task."""
+    width = np.max([part.shape[1:] for part in parts], axis=0)
+    padded = (
+        np.pad(part, [(0, 0), *((0, int(n)) for n in width - part.shape[1:])])
+        if part.shape[1:] != tuple(width)
+        else part
+        for part in parts
+    )
+    return np.concatenate(list(padded))
 
 
 def _take(values: NDArray[Any], which: NDArray[np.int64]) -> NDArray[Any]:

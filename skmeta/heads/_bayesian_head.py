@@ -12,15 +12,16 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
 from skmeta.base._deep import BaseDeepLearner
+from skmeta.base._gaussian import GaussianRegressorMixin
 from skmeta.base._params import EpisodicParams, meta_learner
-from skmeta.base._predictive import PredictiveRegressorMixin, gaussian_nll
 from skmeta.inner import (
     Episode,
-    HeadRule,
+    GaussianRule,
     Objective,
     RidgeSystem,
     TaskTensors,
     mean_over_rows,
+    normal_surprise,
     with_ones,
 )
 from skmeta.tasks import TaskData
@@ -28,7 +29,7 @@ from skmeta.tasks import TaskData
 __all__ = ["BayesianHeadRegressor"]
 
 
-class _BayesianHead(HeadRule):
+class _BayesianHead(GaussianRule):
     """The posterior of a head K with prior ``MN(K̄₀, Λ₀⁻¹, Σ)``.
 
     The prior is kept as a factor of its covariance, ``Λ₀⁻¹ = AA'``. With the features ``Aᵀφ`` and
@@ -46,46 +47,48 @@ class _BayesianHead(HeadRule):
         self._unit = 1 / noise  # a head's prior standard deviation starts at 1
 
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
-        """Return the posterior mean ``K̄ = Λ⁻¹ (Φ'Y + Λ₀K̄₀)``."""
-        change = self._posterior(with_ones(features), y, mask)[1]
-        return {"head": self.mean + self._prior_factor() @ change}
+        """Return the posterior mean ``K̄ = Λ⁻¹ (Φ'Y + Λ₀K̄₀)``, and ``ΦA`` for the variance."""
+        phi = with_ones(features) * mask[..., None]
+        psi = phi @ self._prior_factor()
+        change = _system(psi).solve((y - phi @ self.mean).double()).to(y.dtype)
+        return {"head": self.mean + self._prior_factor() @ change, "psi": psi}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
         return with_ones(features) @ state["head"]
 
-    def predictive(self, episode: Episode) -> tuple[Tensor, Tensor]:
-        """Return ``K̄'φ`` and ``(1 + φ'Λ⁻¹φ) Σ`` of query rows."""
-        support, query = map(with_ones, self.episode_features(episode))
-        system, change = self._posterior(support, episode.support_y, episode.support_mask)
-        psi = query @ self._prior_factor()
-        spread = 1 + system.leverage(psi.double()).to(psi.dtype)
-        return query @ self.mean + psi @ change, spread[..., None] * (2 * self.log_noise).exp()
+    def head_moments(self, features: Tensor, state: TaskTensors) -> tuple[Tensor, Tensor]:
+        """Return ``K̄'φ`` and ``(1 + φ'Λ⁻¹φ) Σ``."""
+        psi = with_ones(features) @ self._prior_factor()
+        spread = 1 + _system(state["psi"]).leverage(psi.double()).to(psi.dtype)
+        return self.apply_head(features, state), spread[..., None] * (2 * self.log_noise).exp()
 
     def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
-        """Return the negative log predictive likelihood of each task's query."""
-        mean, variance = self.predictive(episode)
-        return mean_over_rows(gaussian_nll(mean, variance, episode.query_y), episode.query_mask)
+        """Return minus the log predictive likelihood of each task's query, a mean over rows."""
+        support, query = self.episode_features(episode)
+        state = self.adapt_head(support, episode.support_y, episode.support_mask)
+        mean, variance = self.head_moments(query, state)
+        return mean_over_rows(normal_surprise(mean, variance, episode.query_y), episode.query_mask)
 
     @property
     def bytes_per_task(self) -> int:
         return self.mean.numel() * self.mean.element_size()
 
+    @property
+    def bytes_per_row(self) -> int:
+        return (self.width + 1) * self.mean.element_size()
+
     def _prior_factor(self) -> Tensor:
         return self._unit * self.factor.tril()
 
-    def _posterior(self, phi: Tensor, y: Tensor, mask: Tensor) -> tuple[RidgeSystem, Tensor]:
-        """Return the system of the features ``A'φ`` and what it adds to K̄₀, in their space.
 
-        In double precision: the variance is a small difference of large numbers.
-        """
-        there = mask[..., None]
-        psi = (phi * there @ self._prior_factor()).double()
-        system = RidgeSystem(psi, torch.ones_like(psi[:, 0, 0]))
-        return system, system.solve(((y - phi @ self.mean) * there).double()).to(y.dtype)
+def _system(psi: Tensor) -> RidgeSystem:
+    """Factorise ``A'ΛA = I + Ψ'Ψ``, in double precision: variances are small differences."""
+    psi = psi.double()
+    return RidgeSystem(psi, torch.ones_like(psi[:, 0, 0]))
 
 
 @meta_learner
-class BayesianHeadRegressor(EpisodicParams, PredictiveRegressorMixin, BaseDeepLearner):
+class BayesianHeadRegressor(EpisodicParams, GaussianRegressorMixin, BaseDeepLearner):
     """Meta-learned features with a Bayesian linear regression for each task (ALPaCA).
 
     A network maps rows to features φ; the targets of a task are ``y = K'φ(x) + ε`` with

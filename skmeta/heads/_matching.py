@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from skmeta.base._deep import STATE_BYTES, BaseDeepLearner, DeepClassifierMixin
+from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.heads._absent import AbsentClasses
 from skmeta.inner import HeadRule, TaskTensors
@@ -49,6 +48,10 @@ class _Attention(HeadRule):
 
     @property
     def bytes_per_task(self) -> int:
+        return self.absent.features.numel() * self.absent.features.element_size()
+
+    @property
+    def bytes_per_row(self) -> int:
         return self.width * self.log_temperature.element_size()
 
 
@@ -96,8 +99,3 @@ class MatchingClassifier(EpisodicParams, DeepClassifierMixin, BaseDeepLearner):
 
     def _wrapper(self, data: TaskData) -> Any:
         return partial(_Attention, n_features_in=data.X.shape[1], n_classes=self._n_net_outputs)
-
-    @property
-    def _tasks_per_pass(self) -> int:
-        largest = int(np.max(self._support.sizes, initial=1))
-        return max(1, STATE_BYTES // (largest * self._rule.bytes_per_task))

@@ -3,6 +3,7 @@
 This side knows tensors alone; nothing in it imports scikit-learn.
 """
 
+from skmeta.inner._gaussian import GaussianRule, normal_surprise
 from skmeta.inner._gradient import GradientSteps
 from skmeta.inner._head import HeadRule
 from skmeta.inner._joint import JointHeads
@@ -25,6 +26,7 @@ from skmeta.inner._rule import (
 __all__ = [
     "Episode",
     "EpisodeModule",
+    "GaussianRule",
     "GradientSteps",
     "HeadRule",
     "InnerRule",
@@ -40,6 +42,7 @@ __all__ = [
     "cross_entropy",
     "mean_over_rows",
     "network_width",
+    "normal_surprise",
     "row_shares",
     "solve_box",
     "solve_gram",

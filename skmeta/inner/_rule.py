@@ -116,7 +116,8 @@ class InnerRule(EpisodeModule, ABC):
         Returns
         -------
         state : dict of Tensor
-            Tensors whose first dimension runs over the tasks.
+            Tensors whose first dimension runs over the tasks. Where another runs over support
+            rows, zeros behind the last row must be as good as none: tasks are padded alike.
         """
 
     @abstractmethod
@@ -130,7 +131,12 @@ class InnerRule(EpisodeModule, ABC):
     @property
     @abstractmethod
     def bytes_per_task(self) -> int:
-        """Size of what adaptation keeps of a task."""
+        """Size of what adaptation keeps of a task, beside what it keeps of its rows."""
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Size of what adaptation keeps of each support row."""
+        return 0
 
     def forward(self, episode: Episode) -> Tensor:
         """Adapt on the support and predict the query."""

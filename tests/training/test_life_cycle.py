@@ -175,7 +175,7 @@ def test_representation(learner, tasks):
 def test_chunks_do_not_matter(learner, tasks, monkeypatch):
     model = fitted(learner, tasks)
     expected = predictions(model, tasks)
-    monkeypatch.setattr(_deep, "CELLS", 20)
+    monkeypatch.setattr(_deep, "_CELLS", 20)
     monkeypatch.setattr(_deep, "_CHUNK_BYTES", 1)
     monkeypatch.setattr(_deep, "_LEAST_TASKS", 2)
     monkeypatch.setattr(_deep, "_STATE_BYTES", 1000)
