@@ -48,6 +48,7 @@ _NET = {
     "random_state": 0,
 }
 _EPISODES = {**_NET, "n_shots": (1, 5)}
+_QUICK = {**_EPISODES, "max_iter": 20}
 _TREE = {"max_depth": 2, "random_state": 0}
 
 INSTANCES = [
@@ -70,39 +71,39 @@ INSTANCES = [
     CAVIARegressor(**_EPISODES),
     ConditionalNeuralProcessRegressor(**_EPISODES),
     ConditionalNeuralProcessRegressor(attention=True, n_representation=8, **_EPISODES),
-    DeepKernelClassifier(**_EPISODES),
-    DeepKernelRegressor(**_EPISODES),
+    DeepKernelClassifier(**_QUICK),
+    DeepKernelRegressor(**_QUICK),
     GoodEmbeddingClassifier(n_distillations=1, **_NET),
     GoodEmbeddingRegressor(**_NET),
-    IMAMLClassifier(inner_lr=0.5, **_EPISODES),
-    IMAMLRegressor(**{**_EPISODES, "max_iter": 80}),
-    LogisticHeadClassifier(**_EPISODES),
+    IMAMLClassifier(n_inner_steps=1, inner_lr=0.5, **_QUICK),
+    IMAMLRegressor(n_inner_steps=3, inner_lr=0.1, **{**_QUICK, "lr": 0.05}),
+    LogisticHeadClassifier(**_QUICK),
     MAMLClassifier(inner_lr=0.5, **_EPISODES),
     MAMLRegressor(**_EPISODES),
-    MatchingClassifier(**_EPISODES),
-    MetaSGDClassifier(inner_lr=0.5, **_EPISODES),
+    MatchingClassifier(**_QUICK),
+    MetaSGDClassifier(inner_lr=0.5, **_QUICK),
     MetaSGDRegressor(**_EPISODES),
-    MinibatchProxClassifier(inner_lr=0.2, alpha=0.3, **{**_EPISODES, "max_iter": 100}),
-    MinibatchProxRegressor(**_EPISODES),
+    MinibatchProxClassifier(n_inner_steps=3, inner_lr=0.2, alpha=0.3, **{**_QUICK, "lr": 0.05}),
+    MinibatchProxRegressor(n_inner_steps=1, inner_lr=0.1, **_EPISODES),
     MultiHeadClassifier(**_NET),
     MultiHeadRegressor(**_NET),
-    PrototypicalClassifier(**_EPISODES),
-    ReptileClassifier(**{**_EPISODES, "inner_lr": 0.5, "lr": 0.5}),
-    ReptileRegressor(max_inner_norm=1.0, **{**_EPISODES, "lr": 1.0, "max_iter": 120}),
-    RidgeHeadClassifier(**_EPISODES),
-    RidgeHeadRegressor(**_EPISODES),
-    SVMHeadClassifier(**_EPISODES),
-    SVMHeadRegressor(**_EPISODES),
+    PrototypicalClassifier(**_QUICK),
+    ReptileClassifier(n_inner_steps=2, inner_lr=0.5, **{**_EPISODES, "lr": 0.5}),
+    ReptileRegressor(inner_lr=0.05, max_inner_norm=1.0, **{**_EPISODES, "lr": 1.0}),
+    RidgeHeadClassifier(**_QUICK),
+    RidgeHeadRegressor(**_QUICK),
+    SVMHeadClassifier(**_QUICK),
+    SVMHeadRegressor(**_QUICK),
 ]
 """What scikit-learn's battery and our own run over: each class, and each way it works."""
 
 DRAWN_TASKS = [
-    DeepKernelClassifier(n_way=2, **_EPISODES),
+    DeepKernelClassifier(n_way=2, **_QUICK),
     EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0),
     GoodEmbeddingClassifier(n_way=2, **_NET),
-    MAMLClassifier(n_way=2, **_EPISODES),
+    MAMLClassifier(n_way=2, **_QUICK),
     MultiHeadClassifier(n_way=2, **_NET),
-    PrototypicalClassifier(n_way=2, **_EPISODES),
-    RidgeHeadClassifier(n_way=2, **_EPISODES),
+    PrototypicalClassifier(n_way=2, **_QUICK),
+    RidgeHeadClassifier(n_way=2, **_QUICK),
 ]
 """Classifiers that draw tasks out of the classes of y; our battery runs over them too."""
