@@ -47,6 +47,22 @@ def ridge(F: Array, y: Array, Fq: Array) -> Array:
     return Fq @ (F.T @ jnp.linalg.solve(F @ F.T + jnp.eye(len(F)), y))
 
 
+def bayesian(prior: Weights, F: Array, y: Array, Fq: Array) -> Array:
+    mean, A, log_noise = prior
+    F, Fq = (jnp.concatenate([f, jnp.ones_like(f[:, :1])], axis=1) for f in (F, Fq))
+    Z, Zq = F @ jnp.tril(A), Fq @ jnp.tril(A)
+    gram = Z @ Z.T + jnp.eye(len(Z))
+    solved = jnp.linalg.solve(gram, jnp.concatenate([y - F @ mean, Z @ Zq.T], axis=1))
+    spread = 1 + (Zq**2).sum(1) - (Zq @ Z.T * solved[:, 1:].T).sum(1)
+    predicted = Fq @ mean + Zq @ Z.T @ solved[:, :1]
+    return jnp.concatenate([predicted, spread[:, None] * jnp.exp(2 * log_noise)], axis=1)
+
+
+def surprise(predicted: Array, y: Array) -> Array:
+    mean, variance = predicted[:, :1], predicted[:, 1:]
+    return 0.5 * jnp.mean(jnp.log(variance) + (y - mean) ** 2 / variance)
+
+
 def squared_error(predicted: Array, y: Array) -> Array:
     return jnp.mean((predicted - y) ** 2)
 
@@ -78,7 +94,11 @@ class Jax:
         self.weights = [jnp.asarray(w) for w in weights]
         zeros = [jnp.zeros((2, *w.shape)) for w in weights]
         self.state = (jnp.zeros(()), [z[0] for z in zeros], [z[1] for z in zeros])
+        if spec.rule == "svm":
+            raise NotImplementedError("there is no solver of quadratic programs")
         self.loss = cross_entropy if spec.ways else squared_error
+        if spec.rule == "bayesian":
+            self.loss = surprise
         self.network = conv4 if spec.ways else mlp
         self.predict = jax.jit(jax.vmap(self.predict_task, (None, 0, 0, 0)))
         self.step = jax.jit(self.pure_step, donate_argnums=(0, 1))
@@ -88,6 +108,8 @@ class Jax:
         X, Xq = hidden_layers(shared, X), hidden_layers(shared, Xq)
         if self.spec.rule == "ridge":
             return ridge(X, y, Xq)
+        if self.spec.rule == "bayesian":
+            return bayesian(fast, X, y, Xq)
         for _ in range(self.spec.steps):
             slope = jax.grad(lambda w: self.loss(self.network(w, X), y))(fast)
             slope = lax.stop_gradient(slope) if self.spec.first_order else slope

@@ -61,6 +61,23 @@ def ridge(F: Tensor, y: Tensor, Fq: Tensor) -> Tensor:
     return Fq @ (F.mT @ torch.linalg.solve(F @ F.mT + torch.eye(len(F), dtype=F.dtype), y))
 
 
+def bayesian(prior: Weights, F: Tensor, y: Tensor, Fq: Tensor) -> Tensor:
+    """Return mean and variance under ``w ~ N(w0, σ²AA')``, side by side."""
+    mean, A, log_noise = prior
+    F, Fq = (torch.cat([f, torch.ones_like(f[:, :1])], dim=1) for f in (F, Fq))
+    Z, Zq = F @ A.tril(), Fq @ A.tril()
+    gram = Z @ Z.mT + torch.eye(len(Z), dtype=Z.dtype)
+    solved = torch.linalg.solve(gram, torch.cat([y - F @ mean, Z @ Zq.mT], dim=1))
+    spread = 1 + Zq.square().sum(dim=1) - (Zq @ Z.mT * solved[:, 1:].mT).sum(dim=1)
+    predicted = Fq @ mean + Zq @ Z.mT @ solved[:, :1]
+    return torch.cat([predicted, spread[:, None] * (2 * log_noise).exp()], dim=1)
+
+
+def surprise(predicted: Tensor, y: Tensor) -> Tensor:
+    mean, variance = predicted[:, :1], predicted[:, 1:]
+    return 0.5 * (variance.log() + (y - mean).square() / variance).mean()
+
+
 class Loop:
     """The tasks one after another, differentiated by autograd."""
 
@@ -69,7 +86,12 @@ class Loop:
     def __init__(self, spec: Workload, weights: list[Array], dtype: torch.dtype = torch.float32):
         self.spec, self.dtype = spec, dtype
         self.weights = self.build([torch.from_numpy(w).to(dtype) for w in weights])
-        self.loss = functional.cross_entropy if spec.ways else functional.mse_loss
+        if spec.rule == "svm" and type(self) is not Learn2Learn:
+            raise NotImplementedError("there is no solver of quadratic programs")
+        classes = spec.ways or spec.classes
+        self.loss = functional.cross_entropy if classes else functional.mse_loss
+        if spec.rule == "bayesian":
+            self.loss = surprise
         self.network = conv4 if spec.ways else mlp
         self.optimizer = torch.optim.Adam(self.weights, lr=1e-3, fused=True)
 
@@ -86,6 +108,8 @@ class Loop:
         X, Xq = hidden_layers(shared, X), hidden_layers(shared, Xq)
         if self.spec.rule == "ridge":
             return ridge(X, y, Xq)
+        if self.spec.rule == "bayesian":
+            return bayesian(fast, X, y, Xq)
         for _ in range(self.spec.steps):
             slope = self.inner_slope(fast, X, y)
             fast = [w - self.spec.inner_lr * g for w, g in zip(fast, slope, strict=True)]
@@ -156,13 +180,16 @@ class Learn2Learn(Loop):
         # A layer and its ReLU are two modules, as a weight and a bias are two arrays.
         self.body = nn.Sequential(*layers[: self.spec.n_shared])
         net: nn.Module = nn.Sequential(*layers[self.spec.n_shared : -1])
-        if len(layers) - self.spec.n_shared == 2:
+        if len(layers) - self.spec.n_shared == 2:  # a single layer adapts
             net = layers[-2]
         if self.spec.ways:
             net = Conv4(self.spec.ways)
         parameters: Weights = [*self.body.parameters(), *net.parameters()]
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.data = weight
+        if self.spec.rule == "svm":
+            self.svm = importlib.import_module("learn2learn.nn.metaoptnet").SVClassifier()
+            return parameters
         first_order = self.spec.first_order or self.spec.only_adapt
         maml = importlib.import_module("learn2learn.algorithms.maml").MAML
         self.maml = maml(net, lr=self.spec.inner_lr, first_order=first_order)
@@ -170,6 +197,10 @@ class Learn2Learn(Loop):
 
     def predict_task(self, weights: Weights, X: Tensor, y: Tensor, Xq: Tensor) -> Tensor:
         X, Xq = self.body(X), self.body(Xq)
+        if self.spec.rule == "svm":
+            self.svm.fit_(X, y, self.spec.classes)
+            logits: Tensor = self.svm(Xq)
+            return logits
         learner = self.maml.clone()
         for _ in range(self.spec.steps):
             learner.adapt(self.loss(learner(X), y))
@@ -178,13 +209,13 @@ class Learn2Learn(Loop):
 
 
 def open_learn2learn(root: str) -> str:
-    """Make `learn2learn.algorithms` importable, and return the version.
+    """Make `learn2learn.algorithms` and `.nn` importable, and return the version.
 
     `__init__` is left out: it imports gym, torchvision and extensions that want to be compiled.
     """
     if not Path(root, "learn2learn").is_dir():
         raise ImportError("there is no learn2learn; give a checkout as --learn2learn")
-    for name in ("learn2learn", "learn2learn.algorithms"):
+    for name in ("learn2learn", "learn2learn.algorithms", "learn2learn.nn"):
         package = types.ModuleType(name)
         package.__path__ = [str(Path(root, *name.split(".")))]
         sys.modules[name] = package
@@ -198,8 +229,9 @@ class Estimator:
     versions = {"skmeta": skmeta.__version__}
 
     def __init__(self, spec: Workload, compiled: bool) -> None:
-        name = {"maml": "MAML", "anil": "ANIL", "ridge": "RidgeHead"}[spec.rule]
-        name += "Classifier" if spec.ways else "Regressor"
+        names = {"maml": "MAML", "anil": "ANIL", "ridge": "RidgeHead", "bayesian": "BayesianHead"}
+        name = names.get(spec.rule, "SVMHead")
+        name += "Classifier" if spec.ways or spec.classes else "Regressor"
         if not hasattr(skmeta, name):
             raise NotImplementedError(f"skmeta has no {name}")
         given: dict[str, Any] = {
@@ -211,14 +243,15 @@ class Estimator:
         if spec.rule == "ridge":
             # The others add 1 to the diagonal, skmeta alpha for each row.
             given |= {"alpha": 1 / spec.support, "learn_alpha": False}
-        else:
+        elif spec.rule in ("maml", "anil"):
             given |= {"inner_lr": spec.inner_lr, "n_inner_steps": spec.steps}
             given |= {"first_order": True} if spec.first_order else {}
         if spec.ways:
             given |= {"module": Conv4, "n_way": spec.ways}
         else:
-            hidden = spec.layers[1:] if spec.rule == "ridge" else spec.layers[1:-1]
-            given |= {"hidden_layer_sizes": hidden, "normalize_y": False}
+            hidden = spec.layers[1:-1] if spec.rule in ("maml", "anil") else spec.layers[1:]
+            given |= {"hidden_layer_sizes": hidden}
+            given |= {"label_sets": "shared"} if spec.classes else {"normalize_y": False}
         if compiled:
             given["compile"] = True
             warnings.filterwarnings("error", ".*uncompiled")  # or it would be timed as compiled
@@ -270,8 +303,8 @@ def make(name: str, spec: Workload, weights: list[Array], learn2learn: str) -> L
     if name.startswith("skmeta"):
         return Estimator(spec, compiled=name == "skmeta-compile")
     if name == "learn2learn":
-        if spec.rule == "ridge":
-            raise NotImplementedError("learn2learn has no ridge head")
+        if spec.rule in ("ridge", "bayesian"):
+            raise NotImplementedError(f"learn2learn has no {spec.rule} head")
         Learn2Learn.versions = {"learn2learn": open_learn2learn(learn2learn)}
         return Learn2Learn(spec, weights)
     if name == "torch.func":

@@ -42,7 +42,8 @@ CONTENDERS = {
     "skmeta": "the estimator as it is",
     "skmeta-compile": "the estimator with `compile=True`",
     "torch-loop": "a Python loop over the tasks, with `torch.autograd.grad`",
-    "learn2learn": "its `MAML` wrapper, cloned and adapted for each task; it has no ridge head",
+    "learn2learn": "its `MAML` wrapper, cloned and adapted for each task, or its `SVClassifier`, "
+    "which needs qpth",
     "torch.func": "`grad` and `vmap` by hand, not compiled",
     "jax": "`grad` and `vmap` under `jit`, Adam included",
 }
@@ -52,7 +53,7 @@ TOLERANCE = 1e-3  # of that comparison
 
 @dataclass(frozen=True)
 class Workload:
-    """What is learned: "maml" adapts all layers, "anil" the last, "ridge" a head behind them."""
+    """What is learned: "maml" adapts all layers, "anil" the last, the others a head behind them."""
 
     rule: str
     title: str
@@ -64,16 +65,16 @@ class Workload:
     inner_lr: float = 0.01
     first_order: bool = False
     only_adapt: bool = False
-    ways: int = 0
+    ways: int = 0  # of images
+    classes: int = 0  # of rows
     batches: int = 40
     seed: int = 1
 
     @property
     def n_shared(self) -> int:
         """How many of the weight arrays, two for each layer, are the same for all tasks."""
-        return {"maml": 0, "anil": 2 * len(self.layers) - 4, "ridge": 2 * len(self.layers) - 2}[
-            self.rule
-        ]
+        adapted = {"maml": len(self.layers) - 1, "anil": 1}
+        return 2 * (len(self.layers) - 1 - adapted.get(self.rule, 0))
 
 
 SINE: dict[str, Any] = {"tasks": 25, "support": 10, "query": 10, "layers": (1, 40, 40, 1)}
@@ -87,6 +88,10 @@ WORKLOADS = {
     "W3": Workload("maml", "MAML, 5 steps", steps=5, **WIDE),
     "W4": Workload("anil", "ANIL, 5 steps", steps=5, **WIDE),
     "W5": Workload("ridge", "ridge head", **{**WIDE, "layers": (32, 128, 128)}),
+    "W5-bayes": Workload("bayesian", "Bayesian head", **{**WIDE, "layers": (32, 128, 128)}),
+    "W5-svm": Workload(
+        "svm", "SVM head, 5 classes", classes=5, **{**WIDE, "layers": (32, 128, 128)}
+    ),
     "W6-sine": Workload("maml", "adapt by 5 steps and predict", **{**SINE, **MANY}),
     "W6-tab": Workload("maml", "adapt by 5 steps and predict", **{**WIDE, **MANY}),
     # The first batch of this seed is far from kinks, so that single precision can be checked.
@@ -115,7 +120,9 @@ def _rows(rng: np.random.Generator, spec: Workload) -> Batch:
         X = rng.standard_normal((n_tasks, n_rows, width))
         direction = rng.standard_normal((n_tasks, width, 1)) / np.sqrt(width)
         y = np.tanh(X @ direction) + 0.1 * rng.standard_normal((n_tasks, n_rows, 1))
-    X, y, k = X.astype(np.float32), y.astype(np.float32), spec.support
+    if spec.classes:
+        y = np.tile(np.arange(n_rows) % spec.classes, (n_tasks, 1))
+    X, y, k = X.astype(np.float32), y.astype(np.int64 if spec.classes else np.float32), spec.support
     return X[:, :k].copy(), y[:, :k].copy(), X[:, k:].copy(), y[:, k:].copy()
 
 
@@ -143,7 +150,12 @@ def initial_weights(spec: Workload) -> list[Array]:
         weights += [*layer(32, n_in, 3, 3), np.ones(32, np.float32), np.zeros(32, np.float32)]
     for n_in, n_out in pairwise(spec.layers):
         weights += layer(n_out, n_in)
-    return weights
+    if (
+        spec.rule == "bayesian"
+    ):  # mean of the head, factor of its covariance, logarithm of the noise
+        size = spec.layers[-1] + 1
+        weights += [np.zeros((size, 1)), 10 * np.eye(size), np.log([0.1])]
+    return [w.astype(np.float32) for w in weights]
 
 
 # ---- a worker: one contender, trained in blocks as the runner asks for them ----
@@ -257,7 +269,8 @@ def measure(workload: str, options: argparse.Namespace, scratch: str) -> list[Ro
             worker.block(options.seconds)
             if not n_done:
                 worker.times.clear()  # the first block only warms up
-    rows = [worker.finish(np.load(reference.check)) for worker in workers]
+    known = np.load(reference.check) if reference.check.exists() else np.array(np.nan)
+    rows = [worker.finish(known) for worker in workers]
     ms = {row["contender"]: row["ms"] for row in rows if "ms" in row}
     for row in rows:
         head = f"{workload:<9}{row['contender']:<16}"

@@ -48,25 +48,26 @@ class _BayesianHead(GaussianRule):
 
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Return the posterior mean ``K̄ = Λ⁻¹ (Φ'Y + Λ₀K̄₀)``, and ``ΦA`` for the variance."""
-        phi = with_ones(features) * mask[..., None]
-        psi = phi @ self._prior_factor()
-        change = _system(psi).solve((y - phi @ self.mean).double()).to(y.dtype)
-        return {"head": self.mean + self._prior_factor() @ change, "psi": psi}
+        A = self._prior_factor()
+        system, change = self._posterior(with_ones(features), y, mask, A)
+        return {"head": self.mean + A @ change, "psi": system.F.to(y.dtype)}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
         return with_ones(features) @ state["head"]
 
     def head_moments(self, features: Tensor, state: TaskTensors) -> tuple[Tensor, Tensor]:
         """Return ``K̄'φ`` and ``(1 + φ'Λ⁻¹φ) Σ``."""
-        psi = with_ones(features) @ self._prior_factor()
-        spread = 1 + _system(state["psi"]).leverage(psi.double()).to(psi.dtype)
-        return self.apply_head(features, state), spread[..., None] * (2 * self.log_noise).exp()
+        system = _system(state["psi"])
+        variance = self._variance(system, with_ones(features) @ self._prior_factor())
+        return self.apply_head(features, state), variance
 
     def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
         """Return minus the log predictive likelihood of each task's query, a mean over rows."""
-        support, query = self.episode_features(episode)
-        state = self.adapt_head(support, episode.support_y, episode.support_mask)
-        mean, variance = self.head_moments(query, state)
+        A = self._prior_factor()
+        support, query = map(with_ones, self.episode_features(episode))
+        system, change = self._posterior(support, episode.support_y, episode.support_mask, A)
+        psi = query @ A
+        mean, variance = query @ self.mean + psi @ change, self._variance(system, psi)
         return mean_over_rows(normal_surprise(mean, variance, episode.query_y), episode.query_mask)
 
     @property
@@ -79,6 +80,18 @@ class _BayesianHead(GaussianRule):
 
     def _prior_factor(self) -> Tensor:
         return self._unit * self.factor.tril()
+
+    def _posterior(
+        self, phi: Tensor, y: Tensor, mask: Tensor, A: Tensor
+    ) -> tuple[RidgeSystem, Tensor]:
+        """Return the system of the rows ``ΦA``, and what they add to K̄₀ in its coordinates."""
+        phi = phi * mask[..., None]
+        system = _system(phi @ A)
+        return system, system.solve((y - phi @ self.mean).double()).to(y.dtype)
+
+    def _variance(self, system: RidgeSystem, psi: Tensor) -> Tensor:
+        spread = 1 + system.leverage(psi.double()).to(psi.dtype)
+        return spread[..., None] * (2 * self.log_noise).exp()
 
 
 def _system(psi: Tensor) -> RidgeSystem:

@@ -21,6 +21,7 @@ __all__ = ["SVMHeadClassifier", "SVMHeadRegressor"]
 
 _CLASS_RIDGE = 1.0  # added to the kernel of the dual, as in the paper's code
 _ROW_RIDGE = 1e-3  # what makes the dual of the regression strictly convex
+_TOLERANCE = {torch.float32: 1e-8, torch.float64: 1e-12}
 _SHUT = 1e8  # curvature that keeps the variables of a class without rows at 0
 
 
@@ -34,14 +35,14 @@ class _SVMSolve(HeadRule):
         self.ridge = ridge
 
     @abc.abstractmethod
-    def _dual(self, K: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    def _dual(self, K: Tensor, y: Tensor, mask: Tensor, tolerance: float) -> Tensor:
         """Return the dual variables, shape (n_tasks, n_outputs, n_rows)."""
 
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         F = (with_ones(features) * mask[..., None]).double()
         K = F @ F.mT
         K = K + self.ridge * torch.eye(K.shape[1], dtype=K.dtype, device=K.device)
-        alpha = self._dual(K[:, None], y.mT.double(), mask[:, None].double())
+        alpha = self._dual(K, y.mT.double(), mask[:, None].double(), _TOLERANCE[features.dtype])
         return {"head": (alpha @ F).mT.to(features.dtype)}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
@@ -67,7 +68,7 @@ class _MulticlassSVM(_SVMSolve):
         missing, stand_in = self.absent(y)
         return {"head": self.scale * torch.where(missing[:, None], stand_in.mT, head)}
 
-    def _dual(self, K: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    def _dual(self, K: Tensor, y: Tensor, mask: Tensor, tolerance: float) -> Tensor:
         """``min ½ Σ_m α_m'Kα_m - Σ_i α_i^{y_i}``, ``α_i^m <= C [m = y_i]``, ``Σ_m α_i^m = 0``."""
         n_classes = y.shape[1]
         shut = _SHUT * (y.sum(dim=2, keepdim=True) == 0)
@@ -75,22 +76,28 @@ class _MulticlassSVM(_SVMSolve):
         start = self.C / (2 * n_classes) * (n_classes * y - mask)
 
         def slope(x: Tensor) -> Tensor:
-            return (K @ x[..., None])[..., 0] + shut * x - y
+            return x @ K + shut * x - y
 
         def newton(curvature: Tensor) -> Any:
             # H has one block for each class; the constraint ties the classes of a row.
-            blocks = K.detach() + torch.diag_embed(curvature + shut)
+            blocks = K.detach()[:, None] + torch.diag_embed(curvature + shut)
             inverse = torch.cholesky_inverse(torch.linalg.cholesky(blocks))
             tie = torch.linalg.cholesky(inverse.sum(dim=1))
 
             def solve(r: Tensor) -> Tensor:
-                free = inverse @ r[..., None]
-                v = torch.cholesky_solve(free.sum(dim=1), tie)
-                return (free - inverse @ v[:, None])[..., 0]
+                free = _times(inverse, r)
+                v = torch.cholesky_solve(free.sum(dim=1)[..., None], tie)
+                return free - _times(inverse, v.mT)
 
             return solve
 
-        return solve_box(start, torch.full_like(upper, -torch.inf), upper, slope, newton)
+        lower = torch.full_like(upper, -torch.inf)
+        return solve_box(start, lower, upper, slope, newton, tolerance)
+
+
+def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Multiply small matrices and vectors, without a call for each."""
+    return (matrices * vectors[..., None, :]).sum(dim=-1)
 
 
 class _SupportVectorRegression(_SVMSolve):
@@ -102,32 +109,32 @@ class _SupportVectorRegression(_SVMSolve):
         super().__init__(body, n_features_in, C=C, ridge=ridge)
         self.epsilon = epsilon
 
-    def _dual(self, K: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    def _dual(self, K: Tensor, y: Tensor, mask: Tensor, tolerance: float) -> Tensor:
         """``min ½ β'Kβ - y'β + ε Σ (α + α*)`` with ``β = α - α*``, ``0 <= α, α* <= C``."""
         sign = torch.tensor([1.0, -1.0], dtype=K.dtype, device=K.device)
         target = sign * y[..., None] - self.epsilon
         upper = self.C * torch.ones_like(target)
 
         def slope(x: Tensor) -> Tensor:
-            return sign * (K @ (x @ sign)[..., None]) - target
+            return sign * ((x @ sign) @ K)[..., None] - target
 
         def newton(curvature: Tensor) -> Any:
             loose = 1 / curvature
             width = loose.sum(dim=3)
-            factor = torch.linalg.cholesky(K.detach() + torch.diag_embed(1 / width))
+            factor = torch.linalg.cholesky(K.detach()[:, None] + torch.diag_embed(1 / width))
 
             def solve(r: Tensor) -> Tensor:
                 beta = ((loose * r) @ sign) / width
-                beta = torch.cholesky_solve(beta[..., None], factor)
-                up, down = (loose * (r - sign * (K.detach() @ beta))).unbind(dim=3)
+                beta = torch.cholesky_solve(beta[..., None], factor)[..., 0]
+                up, down = (loose * (r - sign * (beta @ K.detach())[..., None])).unbind(dim=3)
                 # The looser of the two is a difference of large numbers: it is what is left.
-                free, beta = loose[..., 0] > loose[..., 1], beta[..., 0]
+                free = loose[..., 0] > loose[..., 1]
                 up, down = torch.where(free, beta + down, up), torch.where(free, down, up - beta)
                 return torch.stack([up, down], dim=3)
 
             return solve
 
-        x = solve_box(0.5 * upper, torch.zeros_like(upper), upper, slope, newton)
+        x = solve_box(0.5 * upper, torch.zeros_like(upper), upper, slope, newton, tolerance)
         return (x @ sign) * mask
 
 

@@ -12,7 +12,6 @@ __all__ = ["solve_box"]
 Solve = Callable[[Tensor], Tensor]
 
 _MOST_STEPS = 50
-_TOLERANCE = 1e-12  # mean complementarity, of a problem whose numbers are near 1
 _TO_BOUNDARY = 0.99
 
 
@@ -22,6 +21,7 @@ def solve_box(
     upper: Tensor,
     slope: Callable[[Tensor], Tensor],
     newton: Callable[[Tensor], Solve],
+    tolerance: float,
 ) -> Tensor:
     """Minimise ``½ x'Hx - b'x`` over ``lower <= x <= upper``, and ``Ax = 0`` if there is an A.
 
@@ -39,6 +39,8 @@ def solve_box(
         x -> ``Hx - b``. Gradients flow into what it closes over.
     newton : callable
         d -> a function that solves ``(H + diag d) x + A'v = r``, ``Ax = 0`` for x.
+    tolerance : float
+        The mean product of slack and multiplier to stop at, where numbers are near 1.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def solve_box(
        networks. ICML; arXiv:1703.00443, equations 6 to 8.
     """
     with torch.no_grad():
-        x, curvature = _interior_point(start, lower, upper, slope, newton)
+        x, curvature = _interior_point(start, lower, upper, slope, newton, tolerance)
         solve = newton(curvature)
     step = solve(-slope(x))
     return x + (step - step.detach())
@@ -63,6 +65,7 @@ def _interior_point(
     upper: Tensor,
     slope: Callable[[Tensor], Tensor],
     newton: Callable[[Tensor], Solve],
+    tolerance: float,
 ) -> tuple[Tensor, Tensor]:
     """Return the solution and the curvature of the barrier there."""
     bound = torch.stack([lower, upper])
@@ -83,7 +86,7 @@ def _interior_point(
     z = there * s[there > 0].mean().square() / s
     for _ in range(_MOST_STEPS):
         mu = complementarity(s, z)
-        unsolved = (mu > _TOLERANCE).to(x.dtype)
+        unsolved = (mu > tolerance).to(x.dtype)
         if not unsolved.any():
             break
         solve = newton((z / s).sum(dim=0))

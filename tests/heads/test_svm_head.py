@@ -19,9 +19,10 @@ RNG = np.random.default_rng(0)
 def dual_of(rule, X, y):
     """Return kernel and dual variables of one task."""
     F = torch.cat([torch.tensor(X), torch.ones(len(X), 1, dtype=torch.float64)], dim=1)
-    K = (F @ F.mT + rule.ridge * torch.eye(len(X)))[None, None]
+    K = (F @ F.mT + rule.ridge * torch.eye(len(X)))[None]
     mask = torch.ones(1, 1, len(X), dtype=torch.float64)
-    return K[0, 0].numpy(), rule._dual(K, torch.tensor(y.T.copy())[None], mask)[0].numpy()
+    dual = rule._dual(K, torch.tensor(y.T.copy())[None], mask, 1e-12)
+    return K[0].numpy(), dual[0].numpy()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
