@@ -17,6 +17,14 @@ from skmeta.training._stream import EpisodeStream
 __all__ = ["EpisodeNet"]
 
 
+class _PrintLog(PrintLog):
+    """Skorch's, which lays out a table of each epoch even where nobody sees it."""
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        if net.verbose:
+            super().on_epoch_end(net, **kwargs)
+
+
 class EpisodeNet(NeuralNet):
     """A skorch net whose batches are meta-batches and whose module is a body in an inner rule.
 
@@ -50,7 +58,7 @@ class EpisodeNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        return [("epoch_timer", EpochTimer()), ("print_log", _PrintLog())]
 
     def initialize_module(self) -> EpisodeNet:
         """Build the network and wrap it."""

@@ -54,7 +54,7 @@ class EpisodeStream:
         self.n_tasks = n_tasks
         self.left = n_updates
         self.per_epoch = per_epoch
-        self.episodes = self._draw()
+        self.episodes = self._draw(n_updates)
 
     def __len__(self) -> int:
         return min(self.per_epoch, self.left)
@@ -64,11 +64,12 @@ class EpisodeStream:
             self.left -= 1
             yield next(self.episodes)
 
-    def _draw(self) -> Iterator[Episode]:
+    def _draw(self, n_updates: int) -> Iterator[Episode]:
         """Yield meta-batches without end, gathered many at a time: it is the calls that cost."""
         for drawn in self.sampler.blocks(self.n_tasks):
             rows = self.n_tasks * (drawn.support.shape[1] + drawn.query.shape[1])
-            at_once = max(1, _BLOCK_CELLS // max(rows * self.X.shape[1], 1)) * self.n_tasks
+            at_once = max(1, min(n_updates, _BLOCK_CELLS // max(rows * self.X.shape[1], 1)))
+            at_once *= self.n_tasks
             for start in range(0, len(drawn.tasks), at_once):
                 yield from self._gather(drawn[start : start + at_once])
 
