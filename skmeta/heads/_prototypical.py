@@ -94,9 +94,9 @@ class PrototypicalClassifier(EpisodicParams, DeepClassifierMixin, BaseDeepLearne
         Whether the rows of a task that are asked for in one call are predicted together: they are
         clustered around its prototypes, which move with them. It is worth the most with one
         labelled row of each class. Predictions then depend on what else is asked, and classes
-        are taken to be about equally common among these rows: where they are not, it does harm. A
-        row asked alone is predicted as without. Training is the same, so it can be set after
-        `fit` by `set_params`.
+        are taken to be about equally common among these rows: where one is most of them, it does
+        harm. A row asked alone is predicted as without. Training is the same, so it can be set
+        after `fit` by `set_params`.
     smoothness : float, default=0.7
         How much a row is drawn to the classes of its three nearest among these rows; 0 leaves a
         soft k-means around the prototypes. Only with `transductive`.
@@ -118,8 +118,9 @@ class PrototypicalClassifier(EpisodicParams, DeepClassifierMixin, BaseDeepLearne
     With `transductive`, a sweep over the query rows of a task is
     ``Y = softmax(logits + λ W Y)``, λ being `smoothness` and W the symmetric graph of three
     nearest neighbours among their features [2]_; then c_k becomes the mean of the support rows of
-    class k and of the query rows, weighted by Y [3]_. Support rows keep their labels. At most 20
-    sweeps, each of which lowers the energy that they share.
+    class k and of the query rows, weighted by Y [3]_. Support rows keep their labels. There are
+    at most 20 sweeps, and none raises the energy that both steps lower; the cost is quadratic in
+    the number of these rows.
 
     References
     ----------

@@ -12,6 +12,7 @@ from torch import nn
 import skmeta
 from skmeta import PrototypicalClassifier
 from skmeta.heads._transductive import NeighbourGraph, cluster_jointly
+from skmeta.utils import meta_learner_checks
 
 SIZES = (12, 2, 30, 4, 3)  # query rows of each task
 N_CLASSES = 3
@@ -270,6 +271,28 @@ def test_with_one_shot_it_is_more_accurate():
         gains.append(scores[1] - scores[0])
     assert min(gains) > 0.02
     assert np.mean(gains) > 0.04
+
+
+TOGETHER = PrototypicalClassifier(
+    transductive=True,
+    n_shots=(1, 5),
+    hidden_layer_sizes=(8,),
+    max_iter=40,
+    meta_batch_size=4,
+    lr=2e-2,
+    random_state=0,
+)
+
+
+@pytest.mark.parametrize(
+    "check", list(meta_learner_checks(TOGETHER)), ids=lambda check: check.__name__
+)
+def test_it_keeps_the_contract_but_for_one_clause(check):
+    if check.__name__ == "check_predictions_do_not_depend_on_other_rows":
+        with pytest.raises(AssertionError, match="Not equal"):
+            check(TOGETHER)
+    else:
+        check(TOGETHER)
 
 
 def test_wrong_smoothness_is_named(tasks):
