@@ -2,7 +2,7 @@
 
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
-from skmeta.base import adapt
+from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
     bayes_linear_mse,
@@ -118,5 +118,6 @@ __all__ = [
     "make_classification_tasks",
     "make_linear_tasks",
     "make_sinusoid_tasks",
+    "select_context",
     "task_scorer",
 ]

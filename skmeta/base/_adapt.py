@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-__all__ = ["adapt"]
+__all__ = ["adapt", "groups_for"]
 
 
 def adapt(fitted: Any, X: Any, y: Any, groups: Any = None) -> Any:
@@ -60,7 +60,7 @@ def adapt(fitted: Any, X: Any, y: Any, groups: Any = None) -> Any:
             if step is not None and step != "passthrough":
                 if hasattr(step, "adapt"):
                     step = step.adapt(X, y, groups)
-                X = step.transform(X, **_groups_for(step, groups))
+                X = step.transform(X, **groups_for(step, groups))
             steps.append((name, step))
         name, last = fitted.steps[-1]
         return Pipeline([*steps, (name, adapt(last, X, y, groups))])
@@ -72,7 +72,8 @@ def adapt(fitted: Any, X: Any, y: Any, groups: Any = None) -> Any:
     return fitted.adapt(X, y, groups)
 
 
-def _groups_for(step: Any, groups: Any) -> dict[str, Any]:
+def groups_for(step: Any, groups: Any) -> dict[str, Any]:
+    """Return what of `groups` the method `transform` of a step takes."""
     if groups is None or not hasattr(step, "get_metadata_routing"):
         return {}
     wanted = step.get_metadata_routing().consumes("transform", ["groups"])

@@ -297,12 +297,16 @@ class BaseDeepLearner(
     def _predict_rows(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
     ) -> NDArray[Any]:
-        outputs = self._run_rule(self._rule.predict, state, X, codes)
+        outputs = self._run_rule(self._predict_padded, state, X, codes)
         return self._decode(outputs).astype(X.dtype, copy=False)
+
+    def _predict_padded(self, X: Tensor, mask: Tensor, state: TaskTensors) -> Tensor:
+        """Predict all rows that are asked for of some tasks; `mask` is 0 for padding."""
+        return self._rule.predict(X, state)
 
     def _run_rule(
         self,
-        predict: Callable[[Tensor, TaskTensors], Tensor],
+        predict: Callable[[Tensor, Tensor, TaskTensors], Tensor],
         state: State,
         X: NDArray[Any],
         codes: NDArray[np.int64],
@@ -318,7 +322,7 @@ class BaseDeepLearner(
                 rows = table.order[positions]
                 which = table.labels[tasks]
                 known = {name: self._tensor(_take(state[name], which)) for name in names}
-                predicted = predict(inputs[rows], known).cpu().numpy()
+                predicted = predict(inputs[rows], self._tensor(mask), known).cpu().numpy()
                 if outputs is None:
                     outputs = np.empty((len(X), predicted.shape[2]), dtype=predicted.dtype)
                 outputs[rows[mask]] = predicted[mask]

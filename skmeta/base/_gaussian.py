@@ -47,7 +47,7 @@ class GaussianRegressorMixin(DeepRegressorMixin):
         """Return mean and deviation of rows side by side."""
         rule = cast(GaussianRule, self._rule)
 
-        def both(rows: Tensor, known: TaskTensors) -> Tensor:
+        def both(rows: Tensor, mask: Tensor, known: TaskTensors) -> Tensor:
             return torch.cat(rule.moments(rows, known), dim=2)
 
         mean, variance = np.split(self._run_rule(both, state, X, codes), 2, axis=1)

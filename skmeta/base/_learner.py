@@ -45,6 +45,7 @@ class BaseMetaLearner(BaseEstimator, ABC):
 
     _support: TaskData
     _state: State | None
+    _variance_is_label_free = False  # whether `return_std` is the same for any targets
 
     @abstractmethod
     def _fit_prior(self, data: TaskData) -> None:

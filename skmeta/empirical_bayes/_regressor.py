@@ -97,6 +97,8 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
     ((15,), (15,))
     """
 
+    _variance_is_label_free = True
+
     def __init__(
         self,
         effects: str = "full",

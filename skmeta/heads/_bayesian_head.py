@@ -161,6 +161,8 @@ class BayesianHeadRegressor(EpisodicParams, GaussianRegressorMixin, BaseDeepLear
     learn_noise: bool = True
     n_shots: int | tuple[int, int] = (0, 10)
 
+    _variance_is_label_free = True
+
     def _wrapper(self, data: TaskData) -> Any:
         check_scalar(self.noise, "noise", Real, min_val=0, include_boundaries="neither")
         return partial(

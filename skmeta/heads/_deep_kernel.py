@@ -271,6 +271,8 @@ class DeepKernelRegressor(GaussianRegressorMixin, _DeepKernelLearner):
     ((15,), (15,))
     """
 
+    _variance_is_label_free = True
+
     @property
     def _n_means(self) -> int:
         return self._n_net_outputs

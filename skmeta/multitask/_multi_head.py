@@ -138,6 +138,10 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
     def _is_bayes(self) -> bool:
         return isinstance(self.head, str)
 
+    @property
+    def _variance_is_label_free(self) -> bool:  # type: ignore[override]
+        return self._is_bayes
+
     def _design(self, X: NDArray[Any]) -> Array:
         F = self._features(X)
         return np.column_stack([np.ones(len(F)), F])
