@@ -114,7 +114,8 @@ class BayesianHeadRegressor(EpisodicParams, GaussianRegressorMixin, BaseDeepLear
     Pick it when predictions need error bars, or when tasks have so few rows that a learned prior
     over heads pays. `MultiHeadRegressor` has the same posterior with features trained on whole
     tasks; it is the better choice where training tasks have many rows, this one where they have
-    few, or where the likelihood of the predictions is what counts.
+    few and are many: with some fifty tasks its prior overfits them, and its intervals are too
+    narrow.
 
     Parameters
     ----------
