@@ -21,7 +21,7 @@ __all__ = ["SVMHeadClassifier", "SVMHeadRegressor"]
 
 _CLASS_RIDGE = 1.0  # added to the kernel of the dual, as in the paper's code
 _ROW_RIDGE = 1e-3  # what makes the dual of the regression strictly convex
-_TOLERANCE = {torch.float32: 1e-8, torch.float64: 1e-12}
+_TOLERANCE = {torch.float32: 1e-9, torch.float64: 1e-12}
 _SHUT = 1e8  # curvature that keeps the variables of a class without rows at 0
 
 

@@ -25,9 +25,9 @@ def solve_box(
 ) -> Tensor:
     """Minimise ``½ x'Hx - b'x`` over ``lower <= x <= upper``, and ``Ax = 0`` if there is an A.
 
-    A primal-dual interior-point method with Mehrotra's predictor and corrector. The gradient of
-    the solution is exact up to its tolerance: by the implicit function theorem it takes one solve
-    with the KKT matrix of the last step (OptNet).
+    A primal-dual interior-point method with Mehrotra's predictor and corrector, and one Newton
+    step from where it stops. Only that step is differentiated: by the implicit function theorem
+    the solve with the KKT matrix there is the gradient of the solution (OptNet).
 
     Parameters
     ----------
@@ -55,8 +55,7 @@ def solve_box(
     with torch.no_grad():
         x, curvature = _interior_point(start, lower, upper, slope, newton, tolerance)
         solve = newton(curvature)
-    step = solve(-slope(x))
-    return x + (step - step.detach())
+    return x + solve(-slope(x))
 
 
 def _interior_point(
