@@ -11,7 +11,8 @@ Settings were chosen on the Cyrillic letters, such as
 
     python benchmarks/few_shot.py --validation --learner "ridge head" --set lr=0.003
 
-`--learner` takes those whose names start so. With `--json` a run keeps what the file already has
+A run takes some nine minutes for each seed on one core, three of them MAML's; `--learner` takes
+those whose names start so. With `--json` a run keeps what the file already has
 of other learners and seeds, and is written after each training; several files merge in `--report`.
 """
 
@@ -288,6 +289,7 @@ The target is missed, on both counts.
 
 MAML has one seed, for it is slow on a processor, and at this budget has hardly begun to learn: it
 is below raw pixels, which says nothing of MAML trained for long.
+
 With a budget this small (84,000 images, under nine passes, on 16 channels) learners that train by
 episodes have the advantage that their loss is the test's. This says nothing of large bodies and
 long training, on which the papers of multi-task training and RFS report parity."""
