@@ -51,8 +51,6 @@ class JointHeads(EpisodeModule):
         if by_class:
             self.heads = nn.Parameter(torch.empty(n_heads, width))
             nn.init.kaiming_uniform_(self.heads, a=math.sqrt(5))
-            with torch.no_grad():
-                self.heads.mul_(math.sqrt(n_heads / n_outputs))
         else:
             self.heads = nn.Parameter(torch.zeros(n_heads, width + 1, n_outputs))
 

@@ -151,13 +151,14 @@ def test_joint_training_of_one_task_is_ordinary_training():
     assert_equal(rule.heads.grad[0, 1:].T, network[1].weight.grad)
 
 
-def test_class_rows_start_as_wide_as_those_of_one_episode():
-    """Kaiming-uniform, times √(classes / ways)."""
+@pytest.mark.parametrize("n_classes", [10, 1000])
+def test_training_starts_from_guessing_however_many_classes_there_are(n_classes):
     torch.manual_seed(0)
-    rule = JointHeads(nn.Identity(), 50, 200, 5, by_class=True)
-    bound = (1 / 50) ** 0.5 * (200 / 5) ** 0.5
-    assert 0.98 * bound < rule.heads.abs().max() <= bound
-    assert rule.heads.mean().abs() < 0.02 * bound
+    rule = JointHeads(nn.Identity(), 3, n_classes, 5, by_class=True, unit_norm=True).double()
+    rows = episode(5, classes=torch.randint(n_classes, (3, 5)))
+    rows.query_y.copy_(nn.functional.one_hot(rows.query_y.argmax(-1), 5))
+    spread = (rule(rows).log_softmax(dim=-1) + torch.tensor(5.0).log()).abs()
+    assert spread[rows.query_mask > 0].max() < 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
