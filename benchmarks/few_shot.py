@@ -253,10 +253,10 @@ the same for both shots and for all learners. Every learner has `Conv4`, trained
 by Adam with a rate that falls from 0.01 to 0 along a cosine, and a meta-update has 120 images:
 four episodes of 5 x (1 + 5), three of 5 x (5 + 3), three times 40 letters of one script for the
 multi-head learner, 120 drawings of all letters for RFS. So all see equally many images; the
-distilled RFS is two such trainings, and the inner steps of MAML pass its support again. Episodes of training, like
-those of the test, lie inside one script. Multi-head and RFS train once for both shots, with a
-logistic regression as head in use; the others train for each. MAML is of second order with one
-inner step of rate 0.1, and takes three in use; ANIL takes five of rate 0.1.
+distilled RFS is two such trainings, and the inner steps of MAML pass its support again. Episodes
+of training, like those of the test, lie inside one script. Multi-head and RFS train once for both
+shots, with a logistic regression as head in use; the others train for each. MAML is of second
+order with one inner step of rate 0.1, and takes three in use; ANIL takes five of rate 0.1.
 
 Rates 0.003 and 0.01 (RFS also 0.02), inner rates, MAML of first and second order, and for the
 multi-head learner the letters of an episode (5, 20, 40, 120) and features of length 1 or not
@@ -274,7 +274,7 @@ CONCLUSIONS = """\
 The target is missed, on both counts.
 
 - Accuracy: the multi-head learner is 6 points behind the best meta-learner (prototypes) with one
-  shot and 1.6 with five, where it equals the SVM head; it is ahead of ANIL by far, and with five
+  shot and 1.5 with five, where it equals the SVM head; it is ahead of ANIL by far, and with five
   shots of RFS. Features of length 1, the default, cost it some ten points on the Cyrillic letters.
 - Time: for one number of shots the multi-head learner takes 10 to 20 % less than the SVM head, and
   for both, since it trains once, less than half. A tenth is out of reach at equal numbers of
