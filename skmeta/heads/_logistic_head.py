@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from numbers import Integral, Real
-from typing import Any, cast
+from numbers import Integral
+from typing import Any
 
 import torch
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
-from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin
-from skmeta.base._params import EpisodicParams, meta_learner
-from skmeta.inner import HeadRule, TaskTensors, with_ones
+from skmeta.base._deep import DeepClassifierMixin
+from skmeta.base._params import meta_learner
+from skmeta.heads._ridge_head import PenalisedHeadLearner
+from skmeta.inner import PenalisedHead, TaskTensors, with_ones
 from skmeta.tasks import TaskData
 
 __all__ = ["LogisticHeadClassifier"]
@@ -21,7 +21,7 @@ __all__ = ["LogisticHeadClassifier"]
 _LEAST_CURVATURE = 1e-6
 
 
-class _LogisticSolve(HeadRule):
+class _LogisticSolve(PenalisedHead):
     """One logistic regression for each class of each task, by IRLS."""
 
     def __init__(
@@ -33,9 +33,7 @@ class _LogisticSolve(HeadRule):
         learn_alpha: bool,
         n_steps: int,
     ) -> None:
-        super().__init__(body, n_features_in)
-        start = torch.tensor(math.log(alpha), dtype=torch.float64)
-        self.log_alpha = nn.Parameter(start, requires_grad=learn_alpha)
+        super().__init__(body, n_features_in, alpha=alpha, learn_alpha=learn_alpha)
         self.scale = nn.Parameter(torch.ones(()))
         self.n_steps = n_steps
 
@@ -66,17 +64,13 @@ class _LogisticSolve(HeadRule):
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
         return self.scale * (with_ones(features) @ state["head"])
 
-    @property
-    def bytes_per_task(self) -> int:
-        return (self.width + 1) * self.log_alpha.element_size()
-
 
 def _solve(matrix: Tensor, right: Tensor) -> Tensor:
     return torch.cholesky_solve(right, torch.linalg.cholesky(matrix))
 
 
 @meta_learner
-class LogisticHeadClassifier(EpisodicParams, DeepClassifierMixin, BaseDeepLearner):
+class LogisticHeadClassifier(DeepClassifierMixin, PenalisedHeadLearner):
     """Meta-learned features with a logistic regression for each task (LR-D2).
 
     A network maps rows to features; each class of a task gets the logistic regression of itself
@@ -128,12 +122,13 @@ class LogisticHeadClassifier(EpisodicParams, DeepClassifierMixin, BaseDeepLearne
     """
 
     alpha: float = 1.0
-    learn_alpha: bool = True
     n_inner_steps: int = 10
 
-    def _wrapper(self, data: TaskData) -> Any:
-        check_scalar(self.alpha, "alpha", Real, min_val=0, include_boundaries="neither")
+    def _check_params(self) -> None:
+        super()._check_params()
         check_scalar(self.n_inner_steps, "n_inner_steps", Integral, min_val=1)
+
+    def _wrapper(self, data: TaskData) -> Any:
         return partial(
             _LogisticSolve,
             n_features_in=data.X.shape[1],
@@ -141,8 +136,3 @@ class LogisticHeadClassifier(EpisodicParams, DeepClassifierMixin, BaseDeepLearne
             learn_alpha=self.learn_alpha,
             n_steps=self.n_inner_steps,
         )
-
-    @property
-    def alpha_(self) -> float:
-        """The learned penalty."""
-        return cast(_LogisticSolve, self._rule).log_alpha.detach().exp().item()

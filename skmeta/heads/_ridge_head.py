@@ -10,25 +10,38 @@ from sklearn.utils.validation import check_scalar
 
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import EpisodicParams, meta_learner
-from skmeta.inner import RidgeSolve
+from skmeta.inner import PenalisedHead, RidgeSolve
 from skmeta.tasks import TaskData
 
-__all__ = ["RidgeHeadClassifier", "RidgeHeadRegressor"]
+__all__ = ["PenalisedHeadLearner", "RidgeHeadClassifier", "RidgeHeadRegressor"]
 
 _LOGIT_SCALE = 10.0  # outputs near 0 and 1 make logits that a softmax can tell apart
 
 
 @meta_learner
-class _RidgeHead(EpisodicParams, BaseDeepLearner):
+class PenalisedHeadLearner(EpisodicParams, BaseDeepLearner):
+    """Base of learners whose heads have a ridge penalty."""
+
     alpha: float = 0.1
     learn_alpha: bool = True
 
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_scalar(self.alpha, "alpha", Real, min_val=0, include_boundaries="neither")
+
+    @property
+    def alpha_(self) -> float:
+        """The learned penalty."""
+        return cast(PenalisedHead, self._rule).log_alpha.detach().exp().item()
+
+
+@meta_learner
+class _RidgeHead(PenalisedHeadLearner):
     @property
     def _scale(self) -> float | None:
         return None
 
     def _wrapper(self, data: TaskData) -> Any:
-        check_scalar(self.alpha, "alpha", Real, min_val=0, include_boundaries="neither")
         return partial(
             RidgeSolve,
             n_features_in=data.X.shape[1],
@@ -36,11 +49,6 @@ class _RidgeHead(EpisodicParams, BaseDeepLearner):
             learn_alpha=self.learn_alpha,
             scale=self._scale,
         )
-
-    @property
-    def alpha_(self) -> float:
-        """The learned penalty of each support row."""
-        return cast(RidgeSolve, self._rule).log_alpha.detach().exp().item()
 
 
 @meta_learner

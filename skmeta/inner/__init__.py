@@ -5,8 +5,8 @@ This side knows tensors alone; nothing in it imports scikit-learn.
 
 from skmeta.inner._gaussian import GaussianRule, normal_surprise
 from skmeta.inner._gradient import GradientSteps
-from skmeta.inner._head import HeadRule
-from skmeta.inner._joint import JointHeads
+from skmeta.inner._head import HeadRule, PenalisedHead
+from skmeta.inner._joint import JointHeads, SharedFeatures
 from skmeta.inner._losses import RowLoss, cross_entropy, mean_over_rows, row_shares, squared_error
 from skmeta.inner._networks import TaskNetworks
 from skmeta.inner._proximal import ProximalSteps
@@ -32,10 +32,12 @@ __all__ = [
     "InnerRule",
     "JointHeads",
     "Objective",
+    "PenalisedHead",
     "ProximalSteps",
     "RidgeSolve",
     "RidgeSystem",
     "RowLoss",
+    "SharedFeatures",
     "TaskNetworks",
     "TaskTensors",
     "all_rows",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from skmeta.inner._rule import Episode, InnerRule, TaskTensors, network_width
 
-__all__ = ["HeadRule"]
+__all__ = ["HeadRule", "PenalisedHead"]
 
 
 class HeadRule(InnerRule):
@@ -65,3 +66,31 @@ class HeadRule(InnerRule):
     def _features(self, X: Tensor) -> Tensor:
         features: Tensor = self.body(X.flatten(0, 1)).view(*X.shape[:2], -1)
         return features
+
+
+class PenalisedHead(HeadRule):
+    """Linear heads fitted with a ridge penalty, which may be learned.
+
+    Parameters
+    ----------
+    body : Module
+        Maps rows to features.
+    n_features_in : int
+        The number of features of a row.
+    alpha : float
+        The first value of the penalty λ.
+    learn_alpha : bool
+        Whether λ is meta-learned.
+    """
+
+    def __init__(
+        self, body: nn.Module, n_features_in: int, *, alpha: float, learn_alpha: bool
+    ) -> None:
+        super().__init__(body, n_features_in)
+        start = torch.tensor(math.log(alpha), dtype=torch.float64)
+        self.log_alpha = nn.Parameter(start, requires_grad=learn_alpha)
+
+    @property
+    def bytes_per_task(self) -> int:
+        """Size of a head with one output and a bias."""
+        return (self.width + 1) * self.log_alpha.element_size()

@@ -10,10 +10,35 @@ from torch.nn.functional import normalize
 
 from skmeta.inner._rule import Episode, EpisodeModule, network_width
 
-__all__ = ["JointHeads"]
+__all__ = ["JointHeads", "SharedFeatures"]
 
 
-class JointHeads(EpisodeModule):
+class SharedFeatures(EpisodeModule):
+    """A body that all tasks train together.
+
+    Parameters
+    ----------
+    body : Module
+        Maps rows to features.
+    n_features_in : int
+        The number of features of a row.
+    unit_norm : bool
+        Whether features are scaled to length 1.
+    """
+
+    def __init__(self, body: nn.Module, n_features_in: int, *, unit_norm: bool) -> None:
+        super().__init__()
+        self.body = body
+        self.width = network_width(body, n_features_in)
+        self.unit_norm = unit_norm
+
+    def represent(self, X: Tensor) -> Tensor:
+        """Return the features of rows."""
+        features: Tensor = self.body(X)
+        return normalize(features, dim=-1) if self.unit_norm else features
+
+
+class JointHeads(SharedFeatures):
     """The network of multi-task training.
 
     Parameters
@@ -43,16 +68,13 @@ class JointHeads(EpisodeModule):
         by_class: bool = False,
         unit_norm: bool = False,
     ) -> None:
-        super().__init__()
-        self.body = body
-        self.unit_norm = unit_norm
+        super().__init__(body, n_features_in, unit_norm=unit_norm)
         self.by_class = by_class
-        width = network_width(body, n_features_in)
         if by_class:
-            self.heads = nn.Parameter(torch.empty(n_heads, width))
+            self.heads = nn.Parameter(torch.empty(n_heads, self.width))
             nn.init.kaiming_uniform_(self.heads, a=math.sqrt(5))
         else:
-            self.heads = nn.Parameter(torch.zeros(n_heads, width + 1, n_outputs))
+            self.heads = nn.Parameter(torch.zeros(n_heads, self.width + 1, n_outputs))
 
     def forward(self, episode: Episode) -> Tensor:
         """Predict the query rows by the heads of their tasks."""
@@ -63,8 +85,3 @@ class JointHeads(EpisodeModule):
             return features @ self.heads[episode.classes].mT
         heads = self.heads[episode.tasks]
         return features @ heads[:, 1:] + heads[:, :1]
-
-    def represent(self, X: Tensor) -> Tensor:
-        """Return the features of rows."""
-        features: Tensor = self.body(X)
-        return normalize(features, dim=-1) if self.unit_norm else features

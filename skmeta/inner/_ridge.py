@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from skmeta.inner._head import HeadRule
+from skmeta.inner._head import PenalisedHead
 from skmeta.inner._rule import TaskTensors
 
 __all__ = ["RidgeSolve", "RidgeSystem", "solve_gram", "solve_ridge", "with_ones"]
 
 
-class RidgeSolve(HeadRule):
+class RidgeSolve(PenalisedHead):
     """Ridge regression on the features of a body, the penalty learned (R2D2).
 
     Parameters
@@ -39,9 +37,7 @@ class RidgeSolve(HeadRule):
         learn_alpha: bool,
         scale: float | None,
     ) -> None:
-        super().__init__(body, n_features_in)
-        start = torch.tensor(math.log(alpha), dtype=torch.float64)
-        self.log_alpha = nn.Parameter(start, requires_grad=learn_alpha)
+        super().__init__(body, n_features_in, alpha=alpha, learn_alpha=learn_alpha)
         self.scale = None if scale is None else nn.Parameter(torch.tensor(float(scale)))
 
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
@@ -54,11 +50,6 @@ class RidgeSolve(HeadRule):
         """Apply each task's head."""
         output = with_ones(features) @ state["head"]
         return output if self.scale is None else self.scale * output
-
-    @property
-    def bytes_per_task(self) -> int:
-        """Size of a head with one output."""
-        return (self.width + 1) * self.log_alpha.element_size()
 
 
 def with_ones(features: Tensor) -> Tensor:

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import one_hot
 
 from skmeta.base._params import meta_learner
-from skmeta.inner import Episode, EpisodeModule, Objective, mean_over_rows, network_width
+from skmeta.inner import Episode, Objective, SharedFeatures, mean_over_rows
 from skmeta.multitask._base import FeatureHeadsClassifier, FeatureHeadsRegressor
 from skmeta.tasks import EpisodeSampler, TaskData, TaskTable
 
 __all__ = ["GoodEmbeddingClassifier", "GoodEmbeddingRegressor"]
 
 
-class _Pooled(EpisodeModule):
+class _Pooled(SharedFeatures):
     """One linear read-out of the features of a body, for the rows of all tasks.
 
     Parameters
@@ -41,21 +41,14 @@ class _Pooled(EpisodeModule):
     def __init__(
         self, body: nn.Module, n_features_in: int, n_outputs: int, *, unit_norm: bool
     ) -> None:
-        super().__init__()
-        self.body = body
-        self.unit_norm = unit_norm
-        self.head = nn.Linear(network_width(body, n_features_in), n_outputs)
+        super().__init__(body, n_features_in, unit_norm=unit_norm)
+        self.head = nn.Linear(self.width, n_outputs)
 
     def forward(self, episode: Episode) -> Tensor:
         """Return the outputs of the query rows."""
         n_tasks, n_rows, _ = episode.query_X.shape
         outputs: Tensor = self.head(self.body(episode.query_X.flatten(0, 1)))
         return outputs.view(n_tasks, n_rows, -1)
-
-    def represent(self, X: Tensor) -> Tensor:
-        """Return the features of rows."""
-        features: Tensor = self.body(X)
-        return normalize(features, dim=-1) if self.unit_norm else features
 
 
 class _MergedClasses(_Pooled):
