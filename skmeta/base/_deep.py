@@ -438,9 +438,10 @@ def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _take(values: NDArray[Any], which: NDArray[np.int64]) -> NDArray[Any]:
-    """Index the first dimension, without a copy where that takes a first part of it."""
-    if (which == np.arange(len(which))).all():
-        return values[: len(which)]
+    """Index the first dimension, without a copy where what is taken lies side by side."""
+    start, stop = (which[0], which[0] + len(which)) if len(which) else (0, 0)
+    if (which == np.arange(start, stop)).all():
+        return values[start:stop]
     taken: NDArray[Any] = values[which]
     return taken
 
