@@ -58,6 +58,7 @@ from skmeta.multitask import (
     MultiHeadRegressor,
 )
 from skmeta.optim import SAM
+from skmeta.robust import HeTRoM
 from skmeta.utils.estimator_checks import check_meta_learner
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "EpisodicShuffleSplit",
     "GoodEmbeddingClassifier",
     "GoodEmbeddingRegressor",
+    "HeTRoM",
     "IMAMLClassifier",
     "IMAMLRegressor",
     "LogisticHeadClassifier",

@@ -28,11 +28,14 @@ def _coarse(cls):
 
 
 def _with_task_column(estimator):
+    if hasattr(estimator, "estimator"):  # a meta-transformer: the column is its learner's affair
+        return clone(estimator).set_params(estimator=_with_task_column(estimator.estimator))
     parameters = clone(estimator).set_params(task_column=0).get_params(deep=False)
     return _COARSE[type(estimator)](**parameters)
 
 
-_COARSE = {cls: _coarse(cls) for cls in {type(estimator) for estimator in INSTANCES}}
+_LEARNERS = {type(estimator) for estimator in INSTANCES if not hasattr(estimator, "estimator")}
+_COARSE = {cls: _coarse(cls) for cls in _LEARNERS}
 _COLUMN = [_with_task_column(estimator) for estimator in INSTANCES]
 
 _UNSCALED = "ignore::skmeta.DivergenceWarning"  # gradient steps on features that are not scaled

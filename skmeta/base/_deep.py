@@ -25,7 +25,7 @@ from skmeta.inner import InnerRule, TaskTensors, cross_entropy, squared_error
 from skmeta.inner._losses import RowLoss
 from skmeta.modules import MLP
 from skmeta.tasks import EpisodeSampler, TaskData, TaskTable
-from skmeta.training import EpisodeNet, EpisodeStream, MeanOverTasks
+from skmeta.training import EpisodeNet, EpisodeStream, MeanOverTasks, OuterLoop
 
 __all__ = ["BaseDeepLearner", "DeepClassifierMixin", "DeepRegressorMixin"]
 
@@ -45,8 +45,10 @@ class BaseDeepLearner(
     __metadata_request__transform = {"groups": True}
 
     net_: EpisodeNet
+    _outer = OuterLoop()  # what meta-transformers change
     _class_way: int | None = None
     _by_class = False
+    _loss_is_likelihood = False  # minus its logarithm, which may be negative
     _body_has_outputs = False  # whether the network ends in the outputs or in features
 
     @abstractmethod
@@ -178,6 +180,7 @@ class BaseDeepLearner(
             n_way=self._class_way,
             stratify=self._by_class,
             random=random,
+            choose=None if self._outer.choose is None else self._outer.choose(data),
         )
 
     def _stream(self, data: TaskData, sampler: EpisodeSampler) -> EpisodeStream:
@@ -222,11 +225,14 @@ class BaseDeepLearner(
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
             given.setdefault("optimizer__fused", True)  # one kernel for all parameters
         dtype = torch.float64 if data.X.dtype == np.float64 else torch.float32
+        objective = self._outer.objective
         own: dict[str, Any] = {
             "wrap": self._wrapper(data),
             "dtype": dtype,
-            "criterion": MeanOverTasks,
+            "criterion": MeanOverTasks if objective is None else objective(self, data),
             "criterion__loss": self._row_loss,
+            "gradient": self._outer.gradient,
+            "two_passes": self._outer.two_passes,
             "optimizer": self.optimizer,
             "lr": self.lr,
             "max_epochs": -(-self.max_iter // self._updates_per_epoch),

@@ -19,6 +19,8 @@ __all__ = ["GaussianRegressorMixin"]
 class GaussianRegressorMixin(DeepRegressorMixin):
     """Error bars from a `GaussianRule`."""
 
+    _loss_is_likelihood = True
+
     def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
         """Predict each row by the model of its task.
 

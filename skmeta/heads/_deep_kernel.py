@@ -172,6 +172,7 @@ class _DeepKernelLearner(EpisodicParams, BaseDeepLearner):
     noise: float = 0.1
 
     _rule_class = _DeepKernel
+    _loss_is_likelihood = True
 
     @property
     def _n_means(self) -> int:

@@ -62,9 +62,12 @@ class Episode:
             yield self
             return
         for start in range(0, len(self.tasks), n_tasks):
-            some = slice(start, start + n_tasks)
-            parts: Any = {name: t if t is None else t[some] for name, t in vars(self).items()}
-            yield Episode(**parts)
+            yield self.take(slice(start, start + n_tasks))
+
+    def take(self, tasks: Tensor | slice) -> Episode:
+        """Return the episode of some of these tasks."""
+        parts: Any = {name: t if t is None else t[tasks] for name, t in vars(self).items()}
+        return Episode(**parts)
 
 
 def all_rows(episode: Episode) -> Episode:

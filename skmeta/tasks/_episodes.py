@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from skmeta.tasks._data import TaskData
 
-__all__ = ["EpisodeSampler", "Episodes", "draw_subsets", "shots_range"]
+__all__ = ["EpisodeSampler", "Episodes", "TaskChooser", "draw_subsets", "shots_range"]
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+TaskChooser = Callable[[np.random.Generator, Indices, int, int], Indices]
+"""(source of randomness, eligible tasks, n_batches, n_tasks) -> tasks, a row for each batch."""
 
 _BLOCK = 2048  # episodes drawn at once: the cost of drawing is shared by many meta-updates
 
@@ -76,6 +79,8 @@ class EpisodeSampler:
         Draw each class of the task separately.
     random : numpy.random.Generator
         The source of randomness.
+    choose : TaskChooser, default=None
+        Draws the tasks of meta-batches; None draws them uniformly.
 
     Raises
     ------
@@ -103,7 +108,9 @@ class EpisodeSampler:
         n_way: int | None = None,
         stratify: bool = False,
         random: np.random.Generator,
+        choose: TaskChooser | None = None,
     ) -> None:
+        self.choose = choose
         self.low, self.high = shots_range(n_shots)
         if n_queries is not None and not (isinstance(n_queries, Integral) and n_queries > 0):
             raise ValueError(f"n_queries={n_queries!r} must be a positive int or None.")
@@ -190,15 +197,20 @@ class EpisodeSampler:
         -------
         episodes : Episodes
         """
-        tasks = self._draw_tasks(n_episodes, per_batch or n_episodes)
-        shots = self.random.integers(self.low, self.high + 1, size=n_episodes)
+        return self.of_tasks(self._draw_tasks(n_episodes, per_batch or n_episodes))
+
+    def of_tasks(self, tasks: Indices) -> Episodes:
+        """Draw an episode of each of the given tasks, which must be eligible."""
+        shots = self.random.integers(self.low, self.high + 1, size=len(tasks))
         return self._draw_classes(tasks, shots) if self.by_class else self._draw_rows(tasks, shots)
 
     def _draw_tasks(self, n_episodes: int, per_batch: int) -> Indices:
-        n_eligible = len(self.eligible)
+        n_eligible, n_batches = len(self.eligible), -(-n_episodes // per_batch)
+        if self.choose is not None:
+            chosen = self.choose(self.random, self.eligible, n_batches, per_batch)
+            return chosen.ravel()[:n_episodes]
         if n_eligible < per_batch:
             return self.eligible[self.random.integers(n_eligible, size=n_episodes)]
-        n_batches = -(-n_episodes // per_batch)
         size = np.full(n_batches, n_eligible)
         drawn = draw_subsets(self.random, size, np.full(n_batches, per_batch))
         return self.eligible[drawn.ravel()[:n_episodes]]

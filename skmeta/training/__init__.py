@@ -2,6 +2,14 @@
 
 from skmeta.training._net import EpisodeNet
 from skmeta.training._objective import MeanOverTasks
+from skmeta.training._outer import MeanGradient, MetaGradient, OuterLoop
 from skmeta.training._stream import EpisodeStream
 
-__all__ = ["EpisodeNet", "EpisodeStream", "MeanOverTasks"]
+__all__ = [
+    "EpisodeNet",
+    "EpisodeStream",
+    "MeanGradient",
+    "MeanOverTasks",
+    "MetaGradient",
+    "OuterLoop",
+]

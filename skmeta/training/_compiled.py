@@ -50,18 +50,17 @@ class CompiledGradient:
             part.shape for part in vars(episode).values() if part is not None
         ]
 
-    def __call__(self, episode: Episode) -> Tensor:
-        """Return the meta-loss of an episode."""
+    def __call__(self, episode: Episode) -> tuple[Tensor, Tensor]:
+        """Return the meta-loss of an episode, and the loss of each of its tasks."""
         parts = {name: value for name, value in vars(episode).items() if value is not None}
         weights = [value.detach() for value in (*self.trained.values(), *self.held.values())]
         if self.graph is None:
             self.graph = self._trace(weights, parts)
             self.shapes = [part.shape for part in parts.values()]
-        loss, *gradient = self.graph(*weights, *parts.values())
+        loss, losses, *gradient = self.graph(*weights, *parts.values())
         for parameter, slope in zip(self.trained.values(), gradient, strict=True):
             parameter.grad = slope
-        result: Tensor = loss
-        return result
+        return loss, losses
 
     def _trace(self, weights: list[Tensor], parts: dict[str, Tensor]) -> Any:
         names = (*self.trained, *self.held)
@@ -71,8 +70,9 @@ class CompiledGradient:
             leaves = [values[name].detach().requires_grad_() for name in self.trained]
             values |= dict(zip(self.trained, leaves, strict=True))
             episode = Episode(**dict(zip(parts, tensors[len(names) :], strict=True)))
-            loss = functional_call(self.whole, values, (episode,))
-            return [loss.detach(), *torch.autograd.grad(loss, leaves, materialize_grads=True)]
+            loss, losses = functional_call(self.whole, values, (episode,))
+            gradient = torch.autograd.grad(loss, leaves, materialize_grads=True)
+            return [loss.detach(), losses.detach(), *gradient]
 
         examples = _resized(parts, weights) if self.rows == "any" else parts.values()
         return compiled(whole, *weights, *examples, sizes=self.rows)
@@ -99,5 +99,7 @@ class _MetaLoss(nn.Module):
         self.module = module
         self.objective = objective
 
-    def forward(self, episode: Episode) -> Tensor:
-        return self.objective.aggregate(self.module.task_losses(episode, self.objective))
+    def forward(self, episode: Episode) -> tuple[Tensor, Tensor]:
+        losses = self.module.task_losses(episode, self.objective)
+        weights = self.objective.weigh(losses.detach(), episode.tasks)
+        return self.objective.aggregate(losses, weights), losses

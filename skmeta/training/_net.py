@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from skmeta.inner import Episode, EpisodeModule
 from skmeta.training._compiled import CompiledGradient
+from skmeta.training._objective import MeanOverTasks
+from skmeta.training._outer import MeanGradient, MetaGradient
 from skmeta.training._stream import EpisodeStream
 
 __all__ = ["EpisodeNet"]
@@ -40,6 +42,11 @@ class EpisodeNet(NeuralNet):
         The float type of the weights.
     chunk_size : int, default=None
         Tasks to differentiate at once; None for the whole meta-batch.
+    gradient : callable, default=MeanGradient
+        Makes the `MetaGradient`.
+    two_passes : bool, default=False
+        Whether to compute losses first without a graph, and then to differentiate the tasks that
+        count alone.
     """
 
     def __init__(
@@ -49,11 +56,15 @@ class EpisodeNet(NeuralNet):
         wrap: Callable[[nn.Module], nn.Module],
         dtype: torch.dtype,
         chunk_size: int | None = None,
+        gradient: Callable[[], MetaGradient] = MeanGradient,
+        two_passes: bool = False,
         **kwargs: Any,
     ) -> None:
         self.wrap = wrap
         self.dtype = dtype
         self.chunk_size = chunk_size
+        self.gradient = gradient
+        self.two_passes = two_passes
         super().__init__(module, *args, **kwargs)
 
     @property
@@ -66,6 +77,7 @@ class EpisodeNet(NeuralNet):
         self.module_ = self.wrap(network.to(self.dtype)).to(self.dtype)
         self.n_updates_ = 0
         self.compiled_: CompiledGradient | None = None
+        self.gradient_ = self.gradient()
         return self
 
     def compile_gradient(self, episode: Episode) -> None:
@@ -125,16 +137,25 @@ class EpisodeNet(NeuralNet):
 
     def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Compute the meta-loss of a meta-batch and its gradient, a chunk of tasks at a time."""
+        module, objective = cast(EpisodeModule, self.module_), cast(MeanOverTasks, self.criterion_)
+        split = self.chunk_size is not None and self.chunk_size < len(batch.tasks)
         if self.compiled_ is not None and self.compiled_.serves(batch):
-            return {"loss": self.compiled_(batch), "y_pred": None}
-        total: Tensor | float = 0.0
-        for part in batch.chunks(self.chunk_size):
-            losses = cast(EpisodeModule, self.module_).task_losses(part, self.criterion_)
-            loss = self.criterion_.aggregate(losses) * (len(part.tasks) / len(batch.tasks))
-            if loss.requires_grad:  # a head on given features may have nothing to train
-                loss.backward()
-            total = total + loss.detach()
-        return {"loss": total, "y_pred": None}
+            loss, losses = self.compiled_(batch)
+        elif objective.selects and (split or self.two_passes):
+            losses = self._losses(batch)
+            part, weights = _kept(batch, cast(Tensor, objective.weigh(losses, batch.tasks)))
+            loss, _ = self.gradient_(module, objective, part, weights, self.chunk_size)
+        else:
+            loss, losses = self.gradient_(module, objective, batch, None, self.chunk_size)
+        objective.observe(losses, batch.tasks)
+        return {"loss": loss, "y_pred": None}
+
+    def _losses(self, batch: Episode) -> Tensor:
+        """Return the loss of each task, without a graph."""
+        module = cast(EpisodeModule, self.module_)
+        with torch.no_grad():
+            parts = batch.chunks(self.chunk_size)
+            return torch.cat([module.task_losses(part, self.criterion_) for part in parts])
 
     def run_single_epoch(
         self,
@@ -173,3 +194,10 @@ class EpisodeNet(NeuralNet):
         best = all(loss < row[prefix + "_loss"] for row in self.history[:-1])
         self.history.record(prefix + "_loss", loss)
         self.history.record(prefix + "_loss_best", best)
+        cast(MeanOverTasks, self.criterion_).end_epoch()
+
+
+def _kept(episode: Episode, weights: Tensor) -> tuple[Episode, Tensor]:
+    """Return the tasks that count, and weights with which their mean is that over all."""
+    kept = weights.nonzero()[:, 0]
+    return episode.take(kept), weights[kept] * (len(kept) / len(weights))

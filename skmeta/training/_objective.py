@@ -21,17 +21,30 @@ class MeanOverTasks(nn.Module):
         The loss of each row.
     """
 
+    selects = False  # whether tasks may count differently
+
     def __init__(self, loss: RowLoss) -> None:
         super().__init__()
         self.loss = loss
 
     def forward(self, predicted: Tensor, episode: Episode) -> Tensor:
         """Return the meta-loss."""
-        return self.aggregate(self.task_losses(predicted, episode))
+        losses = self.task_losses(predicted, episode)
+        return self.aggregate(losses, self.weigh(losses.detach(), episode.tasks))
 
-    def aggregate(self, losses: Tensor) -> Tensor:
+    def weigh(self, losses: Tensor, tasks: Tensor) -> Tensor | None:
+        """Return how much each task of a meta-batch counts, 1 on average; None if all alike."""
+        return None
+
+    def aggregate(self, losses: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the meta-loss from the loss of each task."""
-        return losses.mean()
+        return losses.mean() if weights is None else (weights * losses).mean()
+
+    def observe(self, losses: Tensor, tasks: Tensor) -> None:
+        """See the losses of an update that is done."""
+
+    def end_epoch(self) -> None:
+        """See that an epoch is over."""
 
     def task_losses(self, predicted: Tensor, episode: Episode) -> Tensor:
         """Return the query loss of each task."""

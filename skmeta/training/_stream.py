@@ -71,9 +71,10 @@ class EpisodeStream:
             at_once = max(1, min(n_updates, _BLOCK_CELLS // max(rows * self.X.shape[1], 1)))
             at_once *= self.n_tasks
             for start in range(0, len(drawn.tasks), at_once):
-                yield from self._gather(drawn[start : start + at_once])
+                yield from self.gather(drawn[start : start + at_once])
 
-    def _gather(self, drawn: Episodes) -> Iterator[Episode]:
+    def gather(self, drawn: Episodes) -> Iterator[Episode]:
+        """Yield the meta-batches of drawn episodes."""
         support_mask, query_mask = self._mask(drawn.support_mask), self._mask(drawn.query_mask)
         support, query = self._index(drawn.support), self._index(drawn.query)
         classes = there = None

@@ -1,0 +1,103 @@
+"""What meta-transformers change in the outer loop of a learner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from skmeta.inner import Episode, EpisodeModule
+from skmeta.tasks import TaskChooser, TaskData
+from skmeta.training._objective import MeanOverTasks
+
+__all__ = ["MeanGradient", "MetaGradient", "OuterLoop"]
+
+
+class MetaGradient(Protocol):
+    """Leave in the parameters of a module the gradient of a meta-batch."""
+
+    def __call__(
+        self,
+        module: EpisodeModule,
+        objective: MeanOverTasks,
+        episode: Episode,
+        weights: Tensor | None,
+        chunk_size: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Differentiate the meta-loss of an episode.
+
+        Parameters
+        ----------
+        module : EpisodeModule
+            What is trained.
+        objective : MeanOverTasks
+            The meta-loss.
+        episode : Episode
+            Some tasks.
+        weights : Tensor of shape (n_tasks,)
+            How much each of them counts, 1 on average; None leaves it to the objective.
+        chunk_size : int or None
+            Tasks to differentiate at once.
+
+        Returns
+        -------
+        loss : Tensor
+            The meta-loss.
+        losses : Tensor of shape (n_tasks,)
+            The loss of each task.
+        """
+        ...
+
+
+class MeanGradient:
+    """The gradient of the meta-loss itself."""
+
+    def __call__(
+        self,
+        module: EpisodeModule,
+        objective: MeanOverTasks,
+        episode: Episode,
+        weights: Tensor | None,
+        chunk_size: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Differentiate the meta-loss of an episode."""
+        n_tasks, done, total, found = len(episode.tasks), 0, torch.zeros(()), []
+        for part in episode.chunks(chunk_size):
+            losses = module.task_losses(part, objective)
+            if weights is None:
+                counts = objective.weigh(losses.detach(), part.tasks)
+            else:
+                counts = weights[done : done + len(losses)]
+            loss = objective.aggregate(losses, counts) * (len(losses) / n_tasks)
+            if loss.requires_grad:  # a head on given features may have nothing to train
+                loss.backward()  # type: ignore[no-untyped-call]
+            done += len(losses)
+            total = total.to(loss) + loss.detach()
+            found.append(losses.detach())
+        return total, torch.cat(found)
+
+
+@dataclass(frozen=True)
+class OuterLoop:
+    """How a learner is to be trained.
+
+    Parameters
+    ----------
+    objective : callable, default=None
+        ``objective(learner, data)`` makes the class of the meta-loss, a `MeanOverTasks`.
+    choose : callable, default=None
+        ``choose(data)`` returns what draws the tasks of meta-batches.
+    gradient : callable, default=MeanGradient
+        Makes the meta-gradient.
+    two_passes : bool, default=False
+        Whether losses are computed first without a graph, and only the tasks that count then are
+        differentiated.
+    """
+
+    objective: Callable[[Any, TaskData], Callable[..., MeanOverTasks]] | None = None
+    choose: Callable[[TaskData], TaskChooser] | None = None
+    gradient: Callable[[], MetaGradient] = MeanGradient
+    two_passes: bool = False
