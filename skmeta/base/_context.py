@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_scalar
 
 from skmeta.base._adapt import groups_for
 from skmeta.base._learner import BaseMetaLearner
+from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.tasks import TaskData, TaskTable, row_keys
 
 __all__ = ["select_context"]
@@ -154,6 +155,8 @@ def _learner_of(fitted: Any, X: Any, groups: Any) -> tuple[BaseMetaLearner, Any]
                     step = step.adapt(X, groups=groups)
                 X = step.transform(X, **groups_for(step, groups))
         return _learner_of(fitted.steps[-1][1], X, groups)
+    if isinstance(fitted, BaseMetaTransformer):
+        return _learner_of(fitted.estimator_, X, groups)
     if not isinstance(fitted, BaseMetaLearner):
         raise TypeError(
             f"{type(fitted).__name__} cannot select a context; expected a fitted meta-learner, or "

@@ -50,12 +50,12 @@ class RankedRange(SelectedTasks):
             low, high, center = self._thresholds(scores)
             return within(scores, low, high, center), torch.stack([low, high])
         # By rank, so that ties do not change how many count.
-        order = scores.argsort(descending=True, stable=True)
+        ordered, order = scores.sort(descending=True, stable=True)
         m, k = ranks(len(scores), self.drop_hardest, self.drop_easiest)
         weights = torch.zeros_like(scores).index_fill(0, order[m:k], len(scores) / (k - m))
         ends = scores.new_tensor([-torch.inf, torch.inf])
-        low = scores[order[k - 1]] if k < len(scores) else ends[0]
-        high = scores[order[m - 1]] if m else ends[1]
+        low = ordered[k - 1] if k < len(scores) else ends[0]
+        high = ordered[m - 1] if m else ends[1]
         return weights, torch.stack([low, high])
 
     def _thresholds(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:

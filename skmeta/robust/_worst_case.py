@@ -27,29 +27,27 @@ class WorstCaseWeights(SelectedTasks):
         As for `SelectedTasks`.
     """
 
-    p: Tensor
+    weights: Tensor
 
     def __init__(self, loss: Any, *, lr: float, **selection: Any) -> None:
         super().__init__(loss, **selection)
         self.lr = lr
-        n_tasks = len(self.scales)
-        self.register_buffer("p", torch.full((n_tasks,), 1 / n_tasks, dtype=torch.float64))
+        self.register_buffer("weights", torch.ones_like(self.scales))  # n p
 
     def choose(self, scores: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights of the drawn tasks, unbiased for uniform draws."""
-        weights = (len(self.p) * self.p[tasks]).to(scores.dtype)
-        return weights, scores.new_tensor([-torch.inf, torch.inf])
+        return self.weights[tasks].to(scores.dtype), scores.new_tensor([-torch.inf, torch.inf])
 
     def learn(self, scores: Tensor, tasks: Tensor) -> None:
         """Ascend, and project back on the simplex."""
-        rise = (scores / scores.abs().mean().clamp(min=1e-12)).to(self.p.dtype)
-        p = self.p.index_add(0, tasks, rise, alpha=self.lr / len(self.p))
-        self.p.copy_(_on_simplex(p))
+        rise = (scores / scores.abs().mean().clamp(min=1e-12)).to(self.weights.dtype)
+        self.weights.copy_(_on_simplex(self.weights.index_add(0, tasks, rise, alpha=self.lr)))
 
 
-def _on_simplex(p: Tensor) -> Tensor:
-    """Return the nearest point with entries >= 0 of sum 1."""
-    descending = p.sort(descending=True).values
-    excess = (descending.cumsum(dim=0) - 1) / torch.arange(1, len(p) + 1, device=p.device)
+def _on_simplex(weights: Tensor) -> Tensor:
+    """Return the nearest point with entries >= 0 of mean 1."""
+    descending = weights.sort(descending=True).values
+    counts = torch.arange(1, len(weights) + 1, device=weights.device)
+    excess = (descending.cumsum(dim=0) - len(weights)) / counts
     n_positive = (descending > excess).sum()
-    return (p - excess[n_positive - 1]).clamp(min=0.0)
+    return (weights - excess[n_positive - 1]).clamp(min=0.0)

@@ -1,0 +1,276 @@
+"""Any learner, trained on the tasks that are worth it."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.linear_model import Ridge
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skmeta
+from skmeta import (
+    BayesianHeadRegressor,
+    EpisodicKFold,
+    HeTRoM,
+    MAMLClassifier,
+    MAMLRegressor,
+    MultiHeadRegressor,
+    PrototypicalClassifier,
+    ReptileRegressor,
+    RidgeHeadRegressor,
+)
+
+SHORT = {"hidden_layer_sizes": (8,), "max_iter": 12, "meta_batch_size": 5, "random_state": 0}
+REGRESSORS = [
+    MAMLRegressor(n_shots=3, **SHORT),
+    ReptileRegressor(n_shots=3, **SHORT),
+    RidgeHeadRegressor(n_shots=3, **SHORT),
+    BayesianHeadRegressor(n_shots=3, **SHORT),
+    MultiHeadRegressor(**SHORT),
+]
+REGRESSOR = pytest.mark.parametrize("learner", REGRESSORS, ids=lambda x: type(x).__name__)
+NONE_DROPPED = [
+    {"drop_hardest": 0.0},
+    {"drop_hardest": 0.0, "buffer_size": 10},
+    {"drop_hardest": 0.0, "guidance": "lognormal"},
+    {"drop_hardest": 0.0, "guidance": "streaming"},
+    {"guidance": "worst_case", "guidance_lr": 0.0},
+    {"drop_hardest": 0.4, "warm_up": 1.0},
+]
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
+
+
+def fitted(model, tasks):
+    return clone(model).fit(tasks.data, tasks.target, groups=tasks.groups)
+
+
+@REGRESSOR
+@pytest.mark.parametrize("params", NONE_DROPPED, ids=str)
+def test_with_nothing_dropped_it_is_the_learner_to_the_bit(learner, params, tasks):
+    model = fitted(HeTRoM(learner, **{"warm_up": 0.0, **params}), tasks)
+    plain = fitted(learner, tasks)
+    assert torch.equal(weights(model), weights(plain))
+    rows = tasks.data, tasks.groups
+    np.testing.assert_array_equal(model.predict(*rows), plain.predict(*rows))
+
+
+@REGRESSOR
+def test_dropping_changes_the_learner(learner, tasks):
+    assert not torch.equal(weights(fitted(HeTRoM(learner), tasks)), weights(fitted(learner, tasks)))
+
+
+@REGRESSOR
+@pytest.mark.parametrize("guidance", [None, "lognormal"])
+def test_two_passes_train_as_one_does(learner, guidance, tasks):
+    one = HeTRoM(learner, drop_hardest=0.4, guidance=guidance, two_passes=False)
+    two = HeTRoM(learner, drop_hardest=0.4, guidance=guidance, two_passes=True)
+    torch.testing.assert_close(
+        weights(fitted(two, tasks)), weights(fitted(one, tasks)), rtol=1e-8, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 4])
+def test_chunks_are_ranked_together(chunk_size, tasks):
+    learner = REGRESSORS[0]
+    whole = HeTRoM(learner, drop_hardest=0.4)
+    chunked = HeTRoM(clone(learner).set_params(chunk_size=chunk_size), drop_hardest=0.4)
+    torch.testing.assert_close(
+        weights(fitted(chunked, tasks)), weights(fitted(whole, tasks)), rtol=1e-8, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("guidance", [None, "lognormal", "streaming", "worst_case"])
+def test_compiled_training_selects_the_same(guidance, tasks, monkeypatch):
+    # The trace is what could be wrong, and native code takes long to make.
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    learner = REGRESSORS[0]
+    plain = fitted(HeTRoM(learner, drop_hardest=0.4, guidance=guidance), tasks)
+    traced = HeTRoM(clone(learner).set_params(compile=True), drop_hardest=0.4, guidance=guidance)
+    traced = fitted(traced, tasks)
+    torch.testing.assert_close(weights(traced), weights(plain), rtol=1e-7, atol=1e-9)
+    np.testing.assert_array_equal(traced.task_selection_, plain.task_selection_)
+
+
+def test_the_order_of_rows_and_the_names_of_tasks_do_not_matter(tasks):
+    model = HeTRoM(REGRESSORS[0])
+    order = np.random.default_rng(0).permutation(len(tasks.data))
+    one = fitted(model, tasks)
+    names = np.array([f"task {chr(122 - g)}" for g in range(20)])
+    other = clone(model).fit(
+        tasks.data[order], tasks.target[order], groups=names[tasks.groups][order]
+    )
+    assert torch.equal(weights(one), weights(other))
+    np.testing.assert_array_equal(one.task_losses_, other.task_losses_)
+
+
+def contaminated(seed, scale=5.0, n_tasks=60):
+    """Return sinusoids, of which the first fifth has noise for labels."""
+    tasks = skmeta.make_sinusoid_tasks(n_tasks, 20, random_state=seed)
+    y, odd = tasks.target.copy(), tasks.groups < n_tasks // 5
+    y[odd] = np.random.default_rng(seed).normal(scale=scale, size=odd.sum())
+    return tasks, y, np.arange(n_tasks) < n_tasks // 5
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"drop_hardest": 0.28},
+        {"guidance": "lognormal"},
+        {"guidance": "streaming", "drop_hardest": 0.28},
+    ],
+    ids=str,
+)
+def test_noise_tasks_are_found_and_do_no_harm(params):
+    new = skmeta.make_sinusoid_tasks(50, 30, random_state=100)
+    support = np.tile(np.arange(30) < 10, 50)
+    errors = []
+    for seed in range(2):
+        tasks, y, odd = contaminated(seed)
+        learner = RidgeHeadRegressor(
+            n_shots=10, max_iter=600, meta_batch_size=20, random_state=seed
+        )
+        robust = HeTRoM(learner, **params).fit(tasks.data, y, groups=tasks.groups)
+        plain = clone(learner).fit(tasks.data, y, groups=tasks.groups)
+        found = [
+            model.adapt(new.data[support], new.target[support], groups=new.groups[support]).predict(
+                new.data[~support], groups=new.groups[~support]
+            )
+            for model in (robust, plain)
+        ]
+        errors.append([np.square(new.target[~support] - p).mean() for p in found])
+        place = robust.tasks_.argsort()
+        assert roc_auc_score(odd, robust.task_losses_[place]) >= 0.95
+        suspects = robust.suspect_tasks_
+        assert set(np.flatnonzero(odd)) <= set(suspects["task"])
+        assert len(suspects) <= 20
+        assert (suspects["reason"][:12] == "hard").all()
+    robust, plain = np.mean(errors, axis=0)
+    assert robust < 0.5 * plain
+
+
+def test_easy_tasks_are_named_easy():
+    tasks = skmeta.make_linear_tasks(40, 20, 3, noise=1.0, random_state=0)
+    y, dull = tasks.target.copy(), tasks.groups < 8
+    y[dull] = 0.01 * tasks.data[dull, 0]
+    learner = RidgeHeadRegressor(max_iter=300, meta_batch_size=20, lr=1e-2, random_state=0)
+    model = HeTRoM(learner, drop_hardest=0, drop_easiest=0.2).fit(tasks.data, y, tasks.groups)
+    easy = model.suspect_tasks_[model.suspect_tasks_["reason"] == "easy"]
+    assert set(easy["task"]) == set(range(8))
+
+
+def test_what_is_known_of_the_training(tasks):
+    model = fitted(HeTRoM(REGRESSORS[2], drop_hardest=0.4, drop_easiest=0.2, warm_up=0.5), tasks)
+    assert (model.m_, model.k_) == (2, 4)
+    assert model.task_losses_.shape == (20,)
+    assert model.task_selection_.shape == (12, 20)
+    early, late = model.task_selection_[:6], model.task_selection_[6:]
+    assert np.nanmean(early) == 1
+    assert np.nansum(late, axis=1).tolist() == [2] * 6
+    assert (~np.isnan(model.task_selection_)).sum(axis=1).tolist() == [5] * 12
+    assert (model.thresholds_[:, 0] < model.thresholds_[:, 1]).all()
+
+
+def test_small_tasks_have_no_loss(tasks):
+    rows = np.flatnonzero((tasks.groups > 0) | (np.arange(len(tasks.groups)) < 2))
+    model = clone(HeTRoM(REGRESSORS[2]))
+    model.fit(tasks.data[rows], tasks.target[rows], groups=tasks.groups[rows])
+    assert model.tasks_[np.isnan(model.task_losses_)].tolist() == [0]
+
+
+def test_a_scale_of_their_own_makes_tasks_hard_unless_losses_are_relative(tasks):
+    y = tasks.target * np.where(tasks.groups < 4, 10.0, 1.0)
+    learner = RidgeHeadRegressor(max_iter=200, meta_batch_size=20, random_state=0)
+
+    def suspects(rank_by):
+        model = HeTRoM(learner, rank_by=rank_by).fit(tasks.data, y, groups=tasks.groups)
+        return set(model.suspect_tasks_["task"])
+
+    assert suspects("loss") == {0, 1, 2, 3}
+    assert suspects("relative") != {0, 1, 2, 3}
+
+
+def test_it_keeps_what_the_learner_can_do(tasks):
+    model = fitted(HeTRoM(REGRESSORS[3]), tasks)
+    assert is_regressor(model)
+    assert not is_classifier(model)
+    adapted = model.adapt(tasks.data[:5], tasks.target[:5])
+    mean, std = adapted.predict(tasks.data[5:9], return_std=True)
+    assert (std > 0).all()
+    np.testing.assert_array_equal(mean, adapted.predict(tasks.data[5:9]))
+    assert model.transform(tasks.data[:3]).shape == (3, 8)
+    assert len(model.get_feature_names_out()) == 8
+    assert not hasattr(model, "predict_proba")
+    again = pickle.loads(pickle.dumps(adapted))
+    np.testing.assert_array_equal(again.predict(tasks.data), adapted.predict(tasks.data))
+    chosen = skmeta.select_context(model, tasks.data[:10], n_shots=3)
+    assert len(chosen) == 3
+
+
+def test_classifiers_of_drawn_classes():
+    tasks = skmeta.make_classification_tasks(1, 200, random_state=0)
+    y = tasks.data[:, 0].round().clip(-1, 1).astype(int)
+    learner = PrototypicalClassifier(n_way=2, n_shots=2, **SHORT)
+    model = HeTRoM(learner, rank_by="relative").fit(tasks.data, y)
+    assert is_classifier(model)
+    assert model.adapt(tasks.data[:20], y[:20]).predict_proba(tasks.data[:4]).shape[0] == 4
+    assert len(model.task_losses_) == 1
+
+
+def test_it_goes_where_scikit_learns_estimators_go(tasks):
+    rows = np.column_stack([tasks.groups, tasks.data])
+    learner = MAMLRegressor(n_shots=3, task_column=0, **SHORT)
+    search = GridSearchCV(
+        make_pipeline(skmeta.Shared(StandardScaler(), task_column=0), HeTRoM(learner)),
+        {"hetrom__drop_hardest": [0.0, 0.4], "hetrom__estimator__inner_lr": [0.01, 0.1]},
+        cv=EpisodicKFold(2, n_shots=3, task_column=0, random_state=0),
+        error_score="raise",
+    ).fit(rows, tasks.target)
+    assert set(search.best_params_) == {"hetrom__drop_hardest", "hetrom__estimator__inner_lr"}
+    assert skmeta.adapt(search, rows[:5], tasks.target[:5]).predict(rows[5:7]).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"drop_hardest": 1.0}, "drop_hardest"),
+        ({"drop_hardest": 0.5, "drop_easiest": 0.5}, "leave no task"),
+        ({"guidance": "log"}, "guidance='log' must be one of"),
+        ({"rank_by": "variance"}, "rank_by='variance' must be"),
+        ({"warm_up": 1.5}, "warm_up"),
+        ({"two_passes": "yes"}, "two_passes='yes' must be"),
+        ({"estimator": HeTRoM(REGRESSORS[2])}, "has no effect"),
+    ],
+    ids=str,
+)
+def test_errors(params, message, tasks):
+    model = HeTRoM(REGRESSORS[2]).set_params(**params)
+    with pytest.raises(ValueError, match=message):
+        model.fit(tasks.data, tasks.target, groups=tasks.groups)
+    assert not hasattr(model, "estimator_")
+
+
+@pytest.mark.parametrize("estimator", [Ridge(), skmeta.EmpiricalBayesRegressor()])
+def test_it_needs_a_learner_with_an_outer_loop(estimator, tasks):
+    with pytest.raises(TypeError, match="trained on meta-batches"):
+        HeTRoM(estimator).fit(tasks.data, tasks.target, groups=tasks.groups)
+
+
+def test_relative_losses_of_classifiers(tasks):
+    y = np.where(tasks.target > np.median(tasks.target), "yes", "no")
+    model = HeTRoM(MAMLClassifier(n_shots=3, inner_lr=0.5, **SHORT), rank_by="relative")
+    assert len(model.fit(tasks.data, y, groups=tasks.groups).task_losses_) == 20
