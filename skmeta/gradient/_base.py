@@ -21,6 +21,7 @@ from skmeta.exceptions import DivergenceWarning
 from skmeta.inner import Episode, GradientSteps, InnerRule, mean_over_rows
 from skmeta.inner._compile import warn_uncompiled
 from skmeta.tasks import EpisodeSampler, TaskData
+from skmeta.training import MeanGradient
 
 __all__ = ["GradientLearner"]
 
@@ -116,7 +117,8 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
     @property
     def _compiles(self) -> bool:
-        pays = self.max_iter >= _PAYS_AFTER and self._steps.engine != "loop"
+        plain = self._steps.engine != "loop" and self._outer.gradient is MeanGradient
+        pays = self.max_iter >= _PAYS_AFTER and plain
         return self.compile is True or (self.compile == "auto" and pays)
 
     def _audit(self, episode: Episode) -> None:
@@ -138,6 +140,9 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
         engine = self._steps.engine
         if engine == "loop":  # each task would be a part of the graph
             warn_uncompiled("The meta-step", ValueError("tasks take turns."))
+            return
+        if self._outer.gradient is not MeanGradient:
+            warn_uncompiled("The meta-step", ValueError("its gradient is not that of a mean."))
             return
         if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
             self._steps.use("vmap")

@@ -58,6 +58,8 @@ class JointHeads(SharedFeatures):
         Whether features are scaled to length 1.
     """
 
+    own_parameters = ("heads",)
+
     def __init__(
         self,
         body: nn.Module,

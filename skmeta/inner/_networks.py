@@ -47,11 +47,14 @@ class TaskNetworks(ABC):
     def __init__(self, network: nn.Module, loss: RowLoss) -> None:
         self.network = network
         self.loss = loss
-        self._n_dims = {name: weight.ndim for name, weight in network.named_parameters()}
+        weights = dict(network.named_parameters())
+        self._n_dims = {name: weight.ndim for name, weight in weights.items()}
+        self._adapted = [name for name, weight in weights.items() if weight.requires_grad]
 
     def start(self) -> TaskTensors:
         """Return the network's own weights, shared by all tasks: as yet without their dimension."""
-        return {n: weight for n, weight in self.network.named_parameters() if weight.requires_grad}
+        weights = dict(self.network.named_parameters())
+        return {name: weights[name] for name in self._adapted}
 
     def for_each(self, weights: TaskTensors, n_tasks: int) -> TaskTensors:
         """Give weights that tasks share the dimension of tasks."""

@@ -95,6 +95,9 @@ class Objective(Protocol):
 class EpisodeModule(nn.Module):
     """A module that learns from episodes."""
 
+    own_parameters: tuple[str, ...] = ()
+    """Names of parameters of which each task, or class, has a part to itself."""
+
     def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
         """Return the loss of each task, whose gradient is the task's meta-gradient."""
         return objective.task_losses(self(episode), episode)

@@ -59,6 +59,7 @@ class _AffineInTask(InnerRule):
     """
 
     mean: Tensor
+    own_parameters = ("W",)
 
     def __init__(
         self,

@@ -1,0 +1,185 @@
+"""Displaced gradients, by closed forms and against plain differentiation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from _episodes import ragged
+from torch import nn
+
+from skmeta.grouping._displacement import DisplacedGradient, _Tasks
+from skmeta.inner import (
+    Episode,
+    EpisodeModule,
+    GradientSteps,
+    JointHeads,
+    RidgeSolve,
+    squared_error,
+)
+from skmeta.training import MeanGradient, MeanOverTasks
+
+OBJECTIVE = MeanOverTasks(squared_error)
+
+
+class Quadratic(EpisodeModule):
+    """Losses ``½ θ'Aθ - b'θ``; A and b come as the query."""
+
+    def __init__(self, d):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.theta = nn.Parameter(torch.randn(d, generator=generator).double())
+
+    def task_losses(self, episode, objective):
+        A, b = episode.query_X, episode.query_y[..., 0]
+        return 0.5 * torch.einsum("i,tij,j->t", self.theta, A, self.theta) - b @ self.theta
+
+
+def quadratics(n_tasks=6, d=4):
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(n_tasks, d, d, generator=generator).double()
+    b = torch.randn(n_tasks, d, 1, generator=generator).double()
+    empty = torch.zeros(n_tasks, 1, 1).double()
+    mask = torch.ones(n_tasks, d).double()
+    tasks = torch.arange(n_tasks)
+    return Episode(empty, empty, empty[..., 0], root @ root.mT, b, mask, tasks)
+
+
+def gradient_of(module, episode, way, weights=None, chunk_size=None):
+    module.zero_grad()
+    loss, losses = way(module, OBJECTIVE, episode, weights, chunk_size)
+    return torch.cat([p.grad.flatten() for p in module.parameters()]), loss, losses
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double()
+
+
+def modules():
+    torch.manual_seed(0)
+    steps = {"loss": squared_error, "lr": 0.1, "n_steps": 2}
+    normed = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 2)).double()
+    body = nn.Sequential(nn.Linear(3, 5), nn.Tanh()).double()
+    looped = GradientSteps(normed, 3, 2, **steps).train()
+    looped.use("loop")
+    return {
+        "stacked": GradientSteps(network(), 3, 2, **steps).train(),
+        "first order": GradientSteps(network(), 3, 2, first_order=True, **steps).train(),
+        "wrong under vmap": looped,
+        "ridge": RidgeSolve(body, 3, alpha=1.0, learn_alpha=True, scale=None).double().train(),
+        "heads": JointHeads(body, 3, 4, 2).double().train(),
+    }
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([2.0, 0, 1, 1, 0, 2]).double()])
+def test_a_quadratic_has_a_closed_form(weights):
+    module, episode, beta = Quadratic(4), quadratics(), 0.3
+    A, b, theta = episode.query_X, episode.query_y[..., 0], module.theta.detach()
+    w = torch.ones(6).double() if weights is None else weights
+    g = A @ theta - b
+    mean = (w[:, None] * g).mean(dim=0)
+    curved = torch.einsum("tij,tj->ti", A, g - mean)
+    expected = mean + beta * (w[:, None] * curved).mean(dim=0)
+    found, loss, losses = gradient_of(module, episode, DisplacedGradient(beta), weights)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(loss, (w * losses).mean())
+
+
+@pytest.mark.parametrize(("detach", "factor"), [(True, 0.5), (False, 1.0)])
+@pytest.mark.parametrize("case", ["stacked", "ridge"])
+def test_it_penalises_the_variance_of_gradients(case, detach, factor):
+    """``∇[mean ℓ + factor β tr Cov(g)] + O(β²)``, the penalty by finite differences."""
+    module, episode = modules()[case], ragged()
+
+    def variance():
+        way = DisplacedGradient(0.0)
+        gradient_of(module, episode, way)
+        return way.variances[0]
+
+    parameters, slope, h = list(module.parameters()), [], 1e-6
+    for p in parameters:
+        for place in range(p.numel()):
+            values = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    p.view(-1)[place] += sign * h
+                values.append(variance())
+                with torch.no_grad():
+                    p.view(-1)[place] -= sign * h
+            slope.append((values[0] - values[1]) / (2 * h))
+    penalty = torch.stack(slope)
+    plain, *_ = gradient_of(module, episode, MeanGradient())
+    betas = torch.tensor([1e-4, 1e-5]).double()
+    errors = [
+        (
+            (gradient_of(module, episode, DisplacedGradient(float(beta), detach=detach))[0] - plain)
+            / beta
+            - factor * penalty
+        ).norm()
+        / penalty.norm()
+        for beta in betas
+    ]
+    assert errors[1] < 1e-3
+    assert errors[1] < 0.2 * errors[0] + 1e-5  # it falls as β does
+
+
+@pytest.mark.parametrize("case", modules())
+def test_without_displacement_it_is_the_plain_gradient(case):
+    module, episode = modules()[case], ragged()
+    expected, loss, losses = gradient_of(module, episode, MeanGradient())
+    found, *rest = gradient_of(module, episode, DisplacedGradient(0.0))
+    assert torch.equal(found, expected)
+    torch.testing.assert_close(rest, [loss, losses])
+    nearly, *_ = gradient_of(module, episode, DisplacedGradient(1e-12))
+    torch.testing.assert_close(nearly, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", modules())
+@pytest.mark.parametrize("detach", [True, False])
+def test_batched_and_looped_gradients_are_the_same(case, detach):
+    module, episode = modules()[case], ragged()
+    way, loop = (DisplacedGradient(0.1, detach=detach) for _ in range(2))
+    loop.batched = False
+    found, *_ = gradient_of(module, episode, way)
+    expected, *_ = gradient_of(module, episode, loop)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(way.variances[0], loop.variances[0])
+    assert way.batched or (case == "wrong under vmap" and not detach)
+
+
+def test_identical_tasks_are_not_displaced():
+    module, episode = modules()["stacked"], ragged()
+    same = episode.take(torch.zeros(4, dtype=torch.int64))
+    way = DisplacedGradient(0.5)
+    found, *_ = gradient_of(module, same, way)
+    expected, *_ = gradient_of(module, same, MeanGradient())
+    torch.testing.assert_close(found, expected)
+    assert way.variances[0] < 1e-25
+
+
+def test_heads_of_one_task_are_not_displaced():
+    module, episode = modules()["heads"], ragged()
+    nn.init.normal_(module.heads, generator=torch.Generator().manual_seed(0))
+    tasks = _Tasks(module, OBJECTIVE, episode, None)
+    gradients, _ = tasks.gradients(tasks.weights)
+    way = DisplacedGradient(0.0)
+    gradient_of(module, episode, way)
+    shared = torch.cat([g.flatten(1) for name, g in gradients.items() if name != "heads"], dim=1)
+    expected = (shared - shared.mean(dim=0)).square().sum(dim=1).mean()
+    torch.testing.assert_close(way.variances[0], expected)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3])
+def test_chunks_change_nothing(chunk_size):
+    module, episode = modules()["stacked"], ragged()
+    whole, *_ = gradient_of(module, episode, DisplacedGradient(0.2))
+    parts, *_ = gradient_of(module, episode, DisplacedGradient(0.2), chunk_size=chunk_size)
+    torch.testing.assert_close(parts, whole)
+
+
+def test_variance_is_measured_as_often_as_asked():
+    module, episode = Quadratic(4), quadratics()
+    way = DisplacedGradient(0.1, measure_every=3)
+    for _ in range(7):
+        gradient_of(module, episode, way)
+    assert len(way.variances) == 3
