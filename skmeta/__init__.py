@@ -35,6 +35,7 @@ from skmeta.gradient import (
     ReptileClassifier,
     ReptileRegressor,
 )
+from skmeta.grouping import TaskEmbedding, group_tasks, task_dissimilarity
 from skmeta.heads import (
     BayesianHeadRegressor,
     DeepKernelClassifier,
@@ -106,6 +107,7 @@ __all__ = [
     "SVMHeadClassifier",
     "SVMHeadRegressor",
     "Shared",
+    "TaskEmbedding",
     "TaskKFold",
     "UnseenTaskWarning",
     "__version__",
@@ -113,6 +115,7 @@ __all__ = [
     "bayes_linear_mse",
     "bayes_linear_predict",
     "check_meta_learner",
+    "group_tasks",
     "list_collections",
     "load_collection",
     "load_gapminder",
@@ -121,5 +124,6 @@ __all__ = [
     "make_linear_tasks",
     "make_sinusoid_tasks",
     "select_context",
+    "task_dissimilarity",
     "task_scorer",
 ]

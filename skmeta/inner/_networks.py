@@ -29,6 +29,8 @@ __all__ = [
     "step",
 ]
 
+_ROWS_AT_ONCE = 16  # of each task, where every row has a gradient of its own
+
 Rates = Mapping[str, float | Tensor]
 """The step along each weight: a number, or a tensor that broadcasts to the weight."""
 
@@ -73,6 +75,23 @@ class TaskNetworks(ABC):
     @abstractmethod
     def slope(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
         """Return the gradient, by its weights, of each task's loss: Σ share · loss over rows."""
+
+    def squared_slope(
+        self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor
+    ) -> TaskTensors:
+        """Return Σ share · (gradient of the row's loss)² for each task; they share the weights."""
+        total: TaskTensors = {}
+        n_tasks, n_rows = share.shape
+        for start in range(0, n_rows, _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            alone = (
+                part[:, rows].flatten(0, 1)[:, None] for part in (X, y, torch.ones_like(share))
+            )
+            for name, slope in self.slope(weights, *alone).items():
+                squares = slope.square().view(n_tasks, -1, *slope.shape[1:])
+                sums = torch.einsum("tr...,tr->t...", squares, share[:, rows])
+                total[name] = total[name] + sums if name in total else sums
+        return total
 
     def descend(
         self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates
@@ -208,6 +227,18 @@ class StackedMLP(TaskNetworks):
             if layer.bias is not None:
                 gradient[layer.bias] = delta.sum(dim=1)
         return gradient
+
+    def squared_slope(
+        self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor
+    ) -> TaskTensors:
+        """Back-propagate the loss of every row; a row's slope is an outer product."""
+        squares: TaskTensors = {}
+        for layer, entering, delta in self._backward(weights, X, y, torch.ones_like(share)):
+            square = delta.square() * share[..., None]
+            squares[layer.weight] = square.mT @ entering.square()
+            if layer.bias is not None:
+                squares[layer.bias] = square.sum(dim=1)
+        return squares
 
     def descend(
         self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates

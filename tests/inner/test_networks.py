@@ -295,3 +295,29 @@ def test_a_copy_has_weights_of_its_own(engine):
     X = ragged().query_X
     assert not other.networks.run(other.networks.start(), X).any()
     assert rule.networks.run(rule.networks.start(), X).any()
+
+
+@pytest.mark.parametrize("loss", [squared_error, cross_entropy])
+@pytest.mark.parametrize("n_rows", [6, 40])  # 40: more than are differentiated at once
+@pytest.mark.parametrize("engine", ENGINES)
+def test_squares_of_row_gradients_are_a_plain_loop_over_rows(engine, n_rows, loss):
+    rule = steps(mlp(), loss)
+    rule.use(engine)
+    sizes = [(4, 1), (1, 1), (n_rows, 1)]
+    episode = ragged(classes=loss is cross_entropy, sizes=sizes)
+    weights, mask = rule.networks.start(), episode.support_mask
+    share = mask * torch.rand(mask.shape, dtype=mask.dtype)
+    found = rule.networks.squared_slope(
+        weights, episode.support_X, episode.support_y * mask[..., None], share
+    )
+    for task, (size, _) in enumerate(sizes):
+        expected = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        for row in range(size):
+            value = loss(rule.network(episode.support_X[task, row]), episode.support_y[task, row])
+            slopes = torch.autograd.grad(value, list(weights.values()))
+            for name, slope in zip(weights, slopes, strict=True):
+                expected[name] = expected[name] + share[task, row] * slope.square()
+        for name in weights:
+            torch.testing.assert_close(
+                found[name][task], expected[name].detach(), rtol=1e-10, atol=1e-10
+            )

@@ -1,0 +1,7 @@
+"""Which tasks are alike: embeddings of tasks, their dissimilarities, groups."""
+
+from skmeta.grouping._dissimilarity import task_dissimilarity
+from skmeta.grouping._group_tasks import group_tasks
+from skmeta.grouping._task_embedding import TaskEmbedding
+
+__all__ = ["TaskEmbedding", "group_tasks", "task_dissimilarity"]
