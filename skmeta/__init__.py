@@ -35,7 +35,7 @@ from skmeta.gradient import (
     ReptileClassifier,
     ReptileRegressor,
 )
-from skmeta.grouping import TaskEmbedding, group_tasks, task_dissimilarity
+from skmeta.grouping import TaskEmbedding, TaskGrouping, group_tasks, task_dissimilarity
 from skmeta.heads import (
     BayesianHeadRegressor,
     DeepKernelClassifier,
@@ -108,6 +108,7 @@ __all__ = [
     "SVMHeadRegressor",
     "Shared",
     "TaskEmbedding",
+    "TaskGrouping",
     "TaskKFold",
     "UnseenTaskWarning",
     "__version__",

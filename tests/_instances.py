@@ -39,6 +39,8 @@ from skmeta import (
     RidgeHeadRegressor,
     SVMHeadClassifier,
     SVMHeadRegressor,
+    TaskEmbedding,
+    TaskGrouping,
 )
 
 _NET = {
@@ -50,6 +52,7 @@ _NET = {
 }
 _EPISODES = {**_NET, "n_shots": (1, 5)}
 _QUICK = {**_EPISODES, "max_iter": 20}
+_EMBEDDING = TaskEmbedding("head", hidden_layer_sizes=(8,), max_iter=10, random_state=0)
 _TREE = {"max_depth": 2, "random_state": 0}
 
 INSTANCES = [
@@ -97,6 +100,8 @@ INSTANCES = [
     RidgeHeadRegressor(**_QUICK),
     SVMHeadClassifier(**_QUICK),
     SVMHeadRegressor(**_QUICK),
+    TaskGrouping(MAMLRegressor(**_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0),
+    TaskGrouping(RidgeHeadClassifier(**_QUICK), n_groups=2, embedding=_EMBEDDING, random_state=0),
 ]
 """What scikit-learn's battery and our own run over: each class, and each way it works."""
 

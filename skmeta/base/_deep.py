@@ -180,7 +180,7 @@ class BaseDeepLearner(
             n_way=self._class_way,
             stratify=self._by_class,
             random=random,
-            choose=None if self._outer.choose is None else self._outer.choose(data),
+            choose=self._outer.choose,
         )
 
     def _stream(self, data: TaskData, sampler: EpisodeSampler) -> EpisodeStream:

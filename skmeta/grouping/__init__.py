@@ -3,5 +3,6 @@
 from skmeta.grouping._dissimilarity import task_dissimilarity
 from skmeta.grouping._group_tasks import group_tasks
 from skmeta.grouping._task_embedding import TaskEmbedding
+from skmeta.grouping._task_grouping import TaskGrouping
 
-__all__ = ["TaskEmbedding", "group_tasks", "task_dissimilarity"]
+__all__ = ["TaskEmbedding", "TaskGrouping", "group_tasks", "task_dissimilarity"]

@@ -88,8 +88,8 @@ class OuterLoop:
     ----------
     objective : callable, default=None
         ``objective(learner, data)`` makes the class of the meta-loss, a `MeanOverTasks`.
-    choose : callable, default=None
-        ``choose(data)`` returns what draws the tasks of meta-batches.
+    choose : TaskChooser, default=None
+        Draws the tasks of meta-batches; None draws them uniformly.
     gradient : callable, default=MeanGradient
         Makes the meta-gradient.
     two_passes : bool, default=False
@@ -98,6 +98,6 @@ class OuterLoop:
     """
 
     objective: Callable[[Any, TaskData], Callable[..., MeanOverTasks]] | None = None
-    choose: Callable[[TaskData], TaskChooser] | None = None
+    choose: TaskChooser | None = None
     gradient: Callable[[], MetaGradient] = MeanGradient
     two_passes: bool = False

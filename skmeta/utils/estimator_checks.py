@@ -142,7 +142,8 @@ def _parameter(estimator: Any, name: str) -> str | None:
     """Return the full name of a parameter, which may belong to a nested estimator."""
     names = estimator.get_params()
     found = [key for key in names if key == name or key.endswith(f"__{name}")]
-    return min(found, key=len, default=None)
+    # Those of the learner, where a meta-transformer has something else with parameters.
+    return min(found, key=lambda key: (not key.startswith("estimator__"), len(key)), default=None)
 
 
 def _value(estimator: Any, parameter: str) -> Any:
