@@ -48,7 +48,12 @@ from skmeta.heads import (
     SVMHeadRegressor,
 )
 from skmeta.metrics import task_scorer
-from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
+from skmeta.model_selection import (
+    EpisodicKFold,
+    EpisodicShuffleSplit,
+    TaskKFold,
+    adaptation_curve,
+)
 from skmeta.modules import MLP, Conv4, ResNet12
 from skmeta.multitask import (
     CAMELRegressor,
@@ -108,6 +113,7 @@ __all__ = [
     "UnseenTaskWarning",
     "__version__",
     "adapt",
+    "adaptation_curve",
     "bayes_linear_mse",
     "bayes_linear_predict",
     "check_meta_learner",
