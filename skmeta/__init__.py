@@ -47,6 +47,7 @@ from skmeta.heads import (
     SVMHeadClassifier,
     SVMHeadRegressor,
 )
+from skmeta.inspection import AdaptationCurveDisplay
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import (
     EpisodicKFold,
@@ -70,6 +71,7 @@ __all__ = [
     "SAM",
     "ANILClassifier",
     "ANILRegressor",
+    "AdaptationCurveDisplay",
     "BayesianHeadRegressor",
     "BootstrappedMAMLClassifier",
     "BootstrappedMAMLRegressor",

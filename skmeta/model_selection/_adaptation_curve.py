@@ -132,9 +132,9 @@ def adaptation_curve(
 
     Notes
     -----
-    ``scores.mean(axis=1)`` ± 1.96 ``scores.std(axis=1) / sqrt(n_tasks)`` is a 95 % interval over
-    tasks: tasks are drawn independently, rows of one task are not. It does not cover what
-    another draw of the training tasks would change.
+    With many tasks, ``scores.mean(axis=1)`` ± 1.96 ``scores.std(axis=1) / sqrt(n_tasks)`` is a
+    95 % interval over tasks: tasks are drawn independently, rows of one task are not. It does not
+    cover what another draw of the training tasks would change.
 
     Examples
     --------
