@@ -47,7 +47,7 @@ from skmeta.heads import (
     SVMHeadClassifier,
     SVMHeadRegressor,
 )
-from skmeta.inspection import AdaptationCurveDisplay
+from skmeta.inspection import AdaptationCurveDisplay, describe_tasks
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import (
     EpisodicKFold,
@@ -119,6 +119,7 @@ __all__ = [
     "bayes_linear_mse",
     "bayes_linear_predict",
     "check_meta_learner",
+    "describe_tasks",
     "list_collections",
     "load_collection",
     "load_gapminder",

@@ -1,5 +1,6 @@
 """Pictures and tables of tasks, and of what learners make of them."""
 
 from skmeta.inspection._adaptation_curve import AdaptationCurveDisplay
+from skmeta.inspection._describe_tasks import describe_tasks
 
-__all__ = ["AdaptationCurveDisplay"]
+__all__ = ["AdaptationCurveDisplay", "describe_tasks"]
