@@ -54,6 +54,7 @@ from skmeta.model_selection import (
     EpisodicShuffleSplit,
     TaskKFold,
     adaptation_curve,
+    compare_learners,
 )
 from skmeta.modules import MLP, Conv4, ResNet12
 from skmeta.multitask import (
@@ -119,6 +120,7 @@ __all__ = [
     "bayes_linear_mse",
     "bayes_linear_predict",
     "check_meta_learner",
+    "compare_learners",
     "describe_tasks",
     "list_collections",
     "load_collection",

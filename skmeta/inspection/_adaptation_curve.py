@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from skmeta.inspection._plotting import axes_for, check_matplotlib, score_label, style
 from skmeta.metrics._interval import mean_over_tasks
 from skmeta.model_selection import adaptation_curve
+from skmeta.model_selection._adaptation_curve import as_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,8 @@ class AdaptationCurveDisplay:
     It is the picture to look at first: where the curve of a meta-learner lies above that of a
     pooled model, tasks differ and a few rows say how; where it flattens, more labelled rows of a
     new task are worth little. Use :meth:`from_estimator` to create one, for one learner or for
-    several side by side, or :meth:`from_curves` from what is computed already.
+    several side by side, or :meth:`from_curves` and :meth:`from_comparison` from what is computed
+    already.
     All parameters are stored as attributes.
 
     Parameters
@@ -245,8 +247,7 @@ class AdaptationCurveDisplay:
         learners = estimator
         if not isinstance(learners, Mapping):
             learners = {type(estimator).__name__ if name is None else name: estimator}
-        if not isinstance(random_state, int | np.integer):  # all learners meet the same tasks
-            random_state = int(check_random_state(random_state).randint(2**31 - 1))
+        seed = as_seed(random_state)  # all learners meet the same tasks
         curves = {
             label: adaptation_curve(
                 learner,
@@ -260,7 +261,7 @@ class AdaptationCurveDisplay:
                 support=support,
                 stratify=stratify,
                 scoring=scoring,
-                random_state=random_state,
+                random_state=seed,
                 n_jobs=n_jobs,
                 error_score=error_score,
             )
@@ -327,13 +328,68 @@ class AdaptationCurveDisplay:
         means, half_widths = zip(
             *(mean_over_tasks(curve.scores) for curve in curves.values()), strict=True
         )
-        return cls(
+        display = cls(
             shots=first.shots,
             scores=np.stack(means),
             half_widths=np.stack(half_widths),
             names=list(curves),
             scoring=first.scoring,
-        ).plot(
+        )
+        return display.plot(
+            ax,
+            negate_score=negate_score,
+            score_name=score_name,
+            interval_style=interval_style,
+            line_kw=line_kw,
+            fill_between_kw=fill_between_kw,
+            errorbar_kw=errorbar_kw,
+        )
+
+    @classmethod
+    def from_comparison(
+        cls,
+        table: Any,
+        *,
+        ax: Axes | None = None,
+        negate_score: bool = False,
+        score_name: str | None = None,
+        interval_style: str | None = "fill_between",
+        line_kw: Kwargs | None = None,
+        fill_between_kw: Kwargs | None = None,
+        errorbar_kw: Kwargs | None = None,
+    ) -> Self:
+        """Draw the table that `compare_learners` returns, or the rows of some learners of it.
+
+        Parameters
+        ----------
+        table : data frame
+            With the columns "learner", "shots", "score", "low" and "high".
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a new figure.
+        negate_score, score_name, interval_style : object
+            See :meth:`plot`.
+        line_kw, fill_between_kw, errorbar_kw : dict, default=None
+            See :meth:`plot`.
+
+        Returns
+        -------
+        display : AdaptationCurveDisplay
+            The display, drawn.
+        """
+        check_matplotlib(f"{cls.__name__}.from_comparison")
+        frame = nw.from_native(table, eager_only=True)
+        names = frame.get_column("learner").unique(maintain_order=True).to_list()
+        columns = {
+            name: frame.get_column(name).to_numpy().reshape(len(names), -1)
+            for name in ("shots", "score", "high")
+        }
+        display = cls(
+            shots=columns["shots"][0],
+            scores=columns["score"],
+            half_widths=columns["high"] - columns["score"],
+            names=names,
+        )
+        return display.plot(
             ax,
             negate_score=negate_score,
             score_name=score_name,

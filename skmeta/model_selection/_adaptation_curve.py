@@ -21,7 +21,7 @@ from skmeta.model_selection._fold import Fold, Rows, score_fold
 from skmeta.model_selection._rows import class_codes, support_mask, task_codes
 from skmeta.tasks import separate_tasks
 
-__all__ = ["adaptation_curve", "default_scoring"]
+__all__ = ["adaptation_curve", "as_seed"]
 
 
 def adaptation_curve(
@@ -153,7 +153,7 @@ def adaptation_curve(
     >>> bool((curve.scores.mean(axis=1)[1:] > curve.scores.mean(axis=1)[:-1]).all())
     True
     """
-    scoring = default_scoring(estimator) if scoring is None else scoring
+    scoring = _default_scoring(estimator) if scoring is None else scoring
     scorer = get_scorer(scoring)
     if hasattr(scorer, "aggregate"):
         raise ValueError(f"scoring={scorer!r} is computed by task already; give its metric alone.")
@@ -215,7 +215,14 @@ def adaptation_curve(
     )
 
 
-def default_scoring(estimator: Any) -> str:
+def as_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return a number, for several curves over the same draws."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _default_scoring(estimator: Any) -> str:
     """Return the metric by task that suits most users."""
     if is_classifier(estimator):
         return "accuracy"
