@@ -47,7 +47,7 @@ from skmeta.heads import (
     SVMHeadClassifier,
     SVMHeadRegressor,
 )
-from skmeta.inspection import AdaptationCurveDisplay, describe_tasks
+from skmeta.inspection import AdaptationCurveDisplay, TaskErrorDisplay, describe_tasks
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import (
     EpisodicKFold,
@@ -112,6 +112,7 @@ __all__ = [
     "SVMHeadClassifier",
     "SVMHeadRegressor",
     "Shared",
+    "TaskErrorDisplay",
     "TaskKFold",
     "UnseenTaskWarning",
     "__version__",

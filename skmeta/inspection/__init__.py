@@ -2,5 +2,6 @@
 
 from skmeta.inspection._adaptation_curve import AdaptationCurveDisplay
 from skmeta.inspection._describe_tasks import describe_tasks
+from skmeta.inspection._task_error import TaskErrorDisplay
 
-__all__ = ["AdaptationCurveDisplay", "describe_tasks"]
+__all__ = ["AdaptationCurveDisplay", "TaskErrorDisplay", "describe_tasks"]
