@@ -47,7 +47,14 @@ from skmeta.heads import (
     SVMHeadClassifier,
     SVMHeadRegressor,
 )
-from skmeta.inspection import AdaptationCurveDisplay, TaskErrorDisplay, describe_tasks
+from skmeta.inspection import (
+    AdaptationCurveDisplay,
+    PredictionBandDisplay,
+    TaskErrorDisplay,
+    TaskMapDisplay,
+    TrainingHistoryDisplay,
+    describe_tasks,
+)
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import (
     EpisodicKFold,
@@ -103,6 +110,7 @@ __all__ = [
     "MultiHeadClassifier",
     "MultiHeadRegressor",
     "PerTask",
+    "PredictionBandDisplay",
     "PrototypicalClassifier",
     "ReptileClassifier",
     "ReptileRegressor",
@@ -114,6 +122,8 @@ __all__ = [
     "Shared",
     "TaskErrorDisplay",
     "TaskKFold",
+    "TaskMapDisplay",
+    "TrainingHistoryDisplay",
     "UnseenTaskWarning",
     "__version__",
     "adapt",
