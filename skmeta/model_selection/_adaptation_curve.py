@@ -136,6 +136,11 @@ def adaptation_curve(
     95 % interval over tasks: tasks are drawn independently, rows of one task are not. It does not
     cover what another draw of the training tasks would change.
 
+    With `EpisodicKFold` in any other tool of scikit-learn, the known rows of held-out tasks are
+    part of the fit. Learners that train on episodes never use tasks of so few rows for
+    meta-training, so for them it is the same; others learn from the known rows what tasks share
+    too. Here they never do, as when new tasks come in after the fit.
+
     Examples
     --------
     >>> import skmeta
