@@ -48,8 +48,22 @@ from skmeta.heads import (
     SVMHeadClassifier,
     SVMHeadRegressor,
 )
+from skmeta.inspection import (
+    AdaptationCurveDisplay,
+    PredictionBandDisplay,
+    TaskErrorDisplay,
+    TaskMapDisplay,
+    TrainingHistoryDisplay,
+    describe_tasks,
+)
 from skmeta.metrics import task_scorer
-from skmeta.model_selection import EpisodicKFold, EpisodicShuffleSplit, TaskKFold
+from skmeta.model_selection import (
+    EpisodicKFold,
+    EpisodicShuffleSplit,
+    TaskKFold,
+    adaptation_curve,
+    compare_learners,
+)
 from skmeta.modules import MLP, Conv4, ResNet12
 from skmeta.multitask import (
     CAMELRegressor,
@@ -67,6 +81,7 @@ __all__ = [
     "SAM",
     "ANILClassifier",
     "ANILRegressor",
+    "AdaptationCurveDisplay",
     "BayesianHeadRegressor",
     "BootstrappedMAMLClassifier",
     "BootstrappedMAMLRegressor",
@@ -98,6 +113,7 @@ __all__ = [
     "MultiHeadClassifier",
     "MultiHeadRegressor",
     "PerTask",
+    "PredictionBandDisplay",
     "PrototypicalClassifier",
     "ReptileClassifier",
     "ReptileRegressor",
@@ -108,14 +124,20 @@ __all__ = [
     "SVMHeadRegressor",
     "Shared",
     "TaskEmbedding",
+    "TaskErrorDisplay",
     "TaskGrouping",
     "TaskKFold",
+    "TaskMapDisplay",
+    "TrainingHistoryDisplay",
     "UnseenTaskWarning",
     "__version__",
     "adapt",
+    "adaptation_curve",
     "bayes_linear_mse",
     "bayes_linear_predict",
     "check_meta_learner",
+    "compare_learners",
+    "describe_tasks",
     "group_tasks",
     "list_collections",
     "load_collection",

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,3 +91,19 @@ def test_readme_snippets_run():
     assert quick != blocks[1]
     for block, given in ((blocks[0], {}), (quick, names)):
         exec(compile(block, "README.md", "exec"), {"skmeta": skmeta, "np": np, **given})
+
+
+def test_snippets_of_the_page_on_choosing_run():
+    """Step by step, each block with the names of those before."""
+    page = (ROOT / "docs" / "choosing.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(blocks) == 4
+    tasks = skmeta.make_linear_tasks(12, 14, 2, random_state=0)
+    df = pd.DataFrame(tasks.data, columns=["a", "b"])
+    df["city"] = [f"city {label}" for label in tasks.groups]
+    names = {"df": df, "y": pd.Series(tasks.target)}
+    for block in blocks:
+        exec(compile(block.replace("max_iter=150", "max_iter=5"), "choosing.md", "exec"), names)
+    assert np.isfinite(names["table"]["score"]).all()
+    assert np.isfinite(names["errors"].errors).all()
+    plt.close("all")

@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-__all__ = ["adapt", "groups_for"]
+__all__ = ["adapt", "groups_for", "last_step"]
 
 
 def adapt(fitted: Any, X: Any, y: Any, groups: Any = None) -> Any:
@@ -70,6 +70,13 @@ def adapt(fitted: Any, X: Any, y: Any, groups: Any = None) -> Any:
             "or a search that ends in one."
         )
     return fitted.adapt(X, y, groups)
+
+
+def last_step(estimator: Any) -> Any:
+    """Return what an estimator, fitted or not, ends in: the step that `adapt` needs one of."""
+    if hasattr(estimator, "return_train_score"):  # searches have no public class in common
+        return last_step(estimator.estimator)
+    return last_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
 
 
 def groups_for(step: Any, groups: Any) -> dict[str, Any]:

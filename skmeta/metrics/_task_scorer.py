@@ -7,34 +7,17 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
-from sklearn import config_context
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
 from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmeta.metrics._recorded import RecordedEstimator
+from skmeta.metrics._by_task import scores_by_task
 from skmeta.tasks import TaskTable, separate_tasks
 
 __all__ = ["task_scorer"]
 
 _AGGREGATES: dict[str, Callable[..., Any]] = {"mean": np.mean, "median": np.median, "worst": np.min}
-
-_SCORES_ALL_CLASSES = frozenset(
-    {
-        "d2_brier_score",
-        "d2_log_loss_score",
-        "neg_brier_score",
-        "neg_log_loss",
-        "roc_auc_ovo",
-        "roc_auc_ovo_weighted",
-        "roc_auc_ovr",
-        "roc_auc_ovr_weighted",
-        "top_k_accuracy",
-    }
-)
-
-_COMPARES_CLASSES = _SCORES_ALL_CLASSES - {"neg_brier_score", "neg_log_loss", "top_k_accuracy"}
 
 
 def task_scorer(
@@ -141,7 +124,7 @@ class _TaskScorer:
                 "metadata routing and pass groups."
             )
         check_consistent_length(X, y)
-        scores = self._scores(RecordedEstimator(estimator, X, groups), np.asarray(y), labels)
+        scores = scores_by_task(self.metric, estimator, X, y, TaskTable.from_labels(labels), groups)
         defined = scores[~np.isnan(scores)]
         if len(defined) < len(scores):
             warnings.warn(
@@ -151,20 +134,3 @@ class _TaskScorer:
                 stacklevel=2,
             )
         return float(_AGGREGATES[self.aggregate](defined)) if len(defined) else np.nan
-
-    def _scores(self, recorded: RecordedEstimator, y: Any, labels: Any) -> Any:
-        scorer = get_scorer(self.metric)
-        params = {"labels": recorded.classes_} if self.metric in _SCORES_ALL_CLASSES else {}
-        table = TaskTable.from_labels(labels)
-        scores = np.empty(table.n_tasks)
-        # Routing lets a scorer take labels; the estimator predicts under the caller's settings.
-        with (
-            warnings.catch_warnings(),
-            config_context(enable_metadata_routing=True, skip_parameter_validation=True),
-        ):
-            warnings.simplefilter("ignore", UndefinedMetricWarning)
-            for task, rows in enumerate(np.split(table.order, table.offsets[1:-1])):
-                # Without a second class scikit-learn gives NaN, divides by zero or raises.
-                undefined = self.metric in _COMPARES_CLASSES and len(np.unique(y[rows])) < 2
-                scores[task] = np.nan if undefined else scorer(recorded, rows, y[rows], **params)
-        return scores

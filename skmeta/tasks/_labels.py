@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_labels", "separate_tasks"]
+__all__ = ["as_labels", "is_missing", "separate_tasks"]
 
 
 def separate_tasks(
@@ -143,7 +143,7 @@ def _numeric_where_possible(values: NDArray[Any]) -> NDArray[Any]:
                 "A task label argument must be a string, a number or another hashable, "
                 f"got {kind.__name__}."
             )
-    if any(map(_is_missing, set(values))):
+    if any(map(is_missing, set(values))):
         raise ValueError("Task labels contain NaN or missing values; every row needs a task.")
     return values
 
@@ -152,7 +152,8 @@ def _any_float(kinds: set[type]) -> bool:
     return any(issubclass(kind, float | np.floating) for kind in kinds)
 
 
-def _is_missing(label: Any) -> bool:
+def is_missing(label: Any) -> bool:
+    """Tell whether a label is None, NaN, NaT or pandas.NA."""
     try:
         return label is None or bool(label != label)
     except (TypeError, ValueError):  # pandas.NA has no truth value

@@ -1,0 +1,41 @@
+"""Tables that functions return, in the library that the user works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+__all__ = ["as_table", "table_library"]
+
+
+def table_library(X: Any, caller: str) -> Any:
+    """Return the library of a table to make: that of X if it is a data frame, else pandas.
+
+    Raises
+    ------
+    ImportError
+        If X is an array and pandas is not installed.
+    """
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        return frame.implementation
+    try:
+        import pandas  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} returns a data frame: of the library of X if that is one, else of pandas, "
+            "which is not installed. You can install pandas with `pip install pandas`"
+        ) from error
+    return nw.Implementation.PANDAS
+
+
+def as_table(columns: Mapping[str, Any], library: Any) -> Any:
+    """Return columns as a data frame of the library that `table_library` found."""
+    plain = {
+        name: values.tolist() if isinstance(values, np.ndarray) else values
+        for name, values in columns.items()
+    }
+    return nw.from_dict(plain, backend=library).to_native()

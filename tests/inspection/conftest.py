@@ -1,0 +1,10 @@
+"""Figures of a test are closed after it."""
+
+import matplotlib.pyplot as plt
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
