@@ -50,8 +50,10 @@ from skmeta.heads import (
 )
 from skmeta.inspection import (
     AdaptationCurveDisplay,
+    HeTRoMDisplay,
     PredictionBandDisplay,
     TaskErrorDisplay,
+    TaskGroupingDisplay,
     TaskMapDisplay,
     TrainingHistoryDisplay,
     describe_tasks,
@@ -100,6 +102,7 @@ __all__ = [
     "GoodEmbeddingClassifier",
     "GoodEmbeddingRegressor",
     "HeTRoM",
+    "HeTRoMDisplay",
     "IMAMLClassifier",
     "IMAMLRegressor",
     "LogisticHeadClassifier",
@@ -126,6 +129,7 @@ __all__ = [
     "TaskEmbedding",
     "TaskErrorDisplay",
     "TaskGrouping",
+    "TaskGroupingDisplay",
     "TaskKFold",
     "TaskMapDisplay",
     "TrainingHistoryDisplay",
