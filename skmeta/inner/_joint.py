@@ -76,6 +76,11 @@ class JointHeads(SharedFeatures):
         else:
             self.heads = nn.Parameter(torch.zeros(n_heads, self.width + 1, n_outputs))
 
+    @property
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The heads, unless their rows are of classes, which tasks share."""
+        return [] if self.by_class else [self.heads]
+
     def forward(self, episode: Episode) -> Tensor:
         """Predict the query rows by the heads of their tasks."""
         n_tasks, n_rows, _ = episode.query_X.shape

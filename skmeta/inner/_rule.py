@@ -99,6 +99,14 @@ class EpisodeModule(nn.Module):
         """Return the loss of each task, whose gradient is the task's meta-gradient."""
         return objective.task_losses(self(episode), episode)
 
+    @property
+    def own_parameters(self) -> list[nn.Parameter]:
+        """Those of which each training task has a part to itself.
+
+        They are trained on tasks that do not count too: their losses would stay high without.
+        """
+        return []
+
 
 class InnerRule(EpisodeModule, ABC):
     """From the support of each task to a predictor of its own, batched over tasks."""

@@ -95,6 +95,11 @@ class _AffineInTask(InnerRule):
         V = outputs[..., 1:]
         return outputs[..., 0] + V @ self.mean, V
 
+    @property
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The w of each task."""
+        return [self.W]
+
     def forward(self, episode: Episode) -> Tensor:
         """Predict the query rows by the trained parameters of their tasks."""
         return self.predict(episode.query_X, {"w": self.W[episode.tasks]})

@@ -132,6 +132,11 @@ class _TaskOffsets(_Pooled):
         super().__init__(body, n_features_in, n_outputs, unit_norm=unit_norm)
         self.offsets = nn.Parameter(torch.zeros(n_tasks, n_outputs))
 
+    @property
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The offsets."""
+        return [self.offsets]
+
     def forward(self, episode: Episode) -> Tensor:
         """Return the outputs of the query rows, with the offsets of their tasks."""
         return super().forward(episode) + self.offsets[episode.tasks][:, None]
@@ -324,9 +329,9 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
             self.net_ = self._make_net(data).initialize()
             self._merged.teacher = teacher.forward
 
-    def _learn_heads(self, data: TaskData) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
         self._merged.teacher = None
-        super()._learn_heads(data)
+        super()._learn_heads(data, tasks)
 
     @property
     def _merged(self) -> _MergedClasses:
