@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -102,7 +102,6 @@ class SelectedTasks(MeanOverTasks):
         self.n_reached = 0
         self.records: list[EpochRecord] = []
         self.n_per_update = 0
-        self._latest: tuple[Tensor, Choice] | None = None
 
     @abstractmethod
     def choose(self, scores: Tensor, tasks: Tensor) -> Choice:
@@ -128,26 +127,24 @@ class SelectedTasks(MeanOverTasks):
         choice = self.choose(self.score(losses, tasks), tasks)
         weights = choice.weights
         weights = torch.where(self.n_seen < self.n_warm, torch.ones_like(weights), weights)
-        if type(losses) is Tensor:  # and not what stands for one in a trace
-            self._latest = tasks, replace(choice, weights=weights)
+        self.latest = {"of_tasks": weights, "thresholds": choice.thresholds, **choice.learned}
         return weights
 
     @torch.no_grad()
     def observe(self, losses: Tensor, tasks: Tensor) -> None:
         """Record an update that is done, and learn from it."""
         # Small operations cost as much as a small meta-update does: nothing is chosen twice.
-        if self._latest is None or self._latest[0] is not tasks:
+        if not self.latest:
             self.weigh(losses, tasks)
-        assert self._latest is not None
-        choice, self._latest = self._latest[1], None
+        latest, self.latest = self.latest, {}
         self.n_per_update = len(tasks)
-        kept = (choice.weights > 0).to(self.kept.dtype)
+        kept = (latest.pop("of_tasks") > 0).to(self.kept.dtype)
         self.drawn.index_add_(0, tasks, torch.ones_like(kept))
         self.kept.index_add_(0, tasks, kept)
-        self.reached += choice.thresholds
+        self.reached += latest.pop("thresholds")
         self.n_reached += 1
         self.n_seen += 1
-        for name, value in choice.learned.items():
+        for name, value in latest.items():
             getattr(self, name).copy_(value)
 
     def end_epoch(self) -> None:

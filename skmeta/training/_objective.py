@@ -28,6 +28,7 @@ class MeanOverTasks(nn.Module):
     def __init__(self, loss: RowLoss) -> None:
         super().__init__()
         self.loss = loss
+        self.latest: dict[str, Tensor] = {}  # what `weigh` found, for `observe`
 
     def forward(self, predicted: Tensor, episode: Episode) -> Tensor:
         """Return the meta-loss."""
