@@ -72,6 +72,7 @@ class DisplacedGradient:
         if not self.beta:
             return MeanGradient()(module, objective, episode, weights, chunk_size)
         slope = self._slope(tasks, apart, weights, module.own_parameters)
+        slope |= {name: gradients[name].mean(dim=0) for name in module.own_parameters}
         for name, parameter in tasks.trained.items():
             parameter.grad = slope[name]
         return objective.aggregate(losses, weights), losses

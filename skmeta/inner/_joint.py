@@ -58,8 +58,6 @@ class JointHeads(SharedFeatures):
         Whether features are scaled to length 1.
     """
 
-    own_parameters = ("heads",)
-
     def __init__(
         self,
         body: nn.Module,
@@ -72,6 +70,7 @@ class JointHeads(SharedFeatures):
     ) -> None:
         super().__init__(body, n_features_in, unit_norm=unit_norm)
         self.by_class = by_class
+        self.own_parameters = () if by_class else ("heads",)  # tasks share classes
         if by_class:
             self.heads = nn.Parameter(torch.empty(n_heads, self.width))
             nn.init.kaiming_uniform_(self.heads, a=math.sqrt(5))

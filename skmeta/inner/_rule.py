@@ -96,7 +96,10 @@ class EpisodeModule(nn.Module):
     """A module that learns from episodes."""
 
     own_parameters: tuple[str, ...] = ()
-    """Names of parameters of which each task, or class, has a part to itself."""
+    """Names of the parameters of which each training task has a part to itself.
+
+    They are trained on tasks that do not count too: their losses would stay high without.
+    """
 
     def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
         """Return the loss of each task, whose gradient is the task's meta-gradient."""

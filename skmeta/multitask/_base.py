@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from skmeta.base import State
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.tasks import TaskData, TaskTable
+from skmeta.training import MeanOverTasks
 
 __all__ = ["FeatureHeads", "FeatureHeadsClassifier", "FeatureHeadsRegressor"]
 
@@ -40,10 +41,11 @@ class FeatureHeads(BaseDeepLearner):
 
     def _fit_prior(self, data: TaskData) -> None:
         super()._fit_prior(data)
-        self._learn_heads(data)
+        objective = cast(MeanOverTasks, self.net_.criterion_)
+        self._learn_heads(data, objective.trusted(data.table.n_tasks))
 
-    def _learn_heads(self, data: TaskData) -> None:
-        """Learn from all training tasks what heads need, the features being final."""
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
+        """Learn from some training tasks what heads need, the features being final."""
         raise NotImplementedError
 
     def _features(self, X: NDArray[Any]) -> Array:
@@ -85,7 +87,8 @@ class FeatureHeadsRegressor(DeepRegressorMixin, FeatureHeads):
     def _head(self) -> Any:
         return Ridge() if self.head is None else self.head
 
-    def _learn_heads(self, data: TaskData) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
+        data = data.take(tasks)
         y = self._shape(self._encode(data))
         self._pooled_head = clone(self._head).fit(self._features(data.X), y)
 
@@ -122,9 +125,10 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
             LogisticRegression(C=self._strength, max_iter=1000) if self.head is None else self.head
         )
 
-    def _learn_heads(self, data: TaskData) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
         self._pooled_head = None
         if not self._own_labels:
+            data = data.take(tasks)
             self._pooled_head = clone(self._head).fit(self._features(data.X), data.y)
 
     def _can_fit(self, y: NDArray[Any]) -> bool:

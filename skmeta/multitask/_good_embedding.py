@@ -120,6 +120,8 @@ class _TaskOffsets(_Pooled):
         Training tasks.
     """
 
+    own_parameters = ("offsets",)
+
     def __init__(
         self,
         body: nn.Module,
@@ -324,9 +326,9 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
             self.net_ = self._make_net(data).initialize()
             self._merged.teacher = teacher.forward
 
-    def _learn_heads(self, data: TaskData) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
         self._merged.teacher = None
-        super()._learn_heads(data)
+        super()._learn_heads(data, tasks)
 
     @property
     def _merged(self) -> _MergedClasses:

@@ -151,14 +151,13 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
             raise ValueError(f"head={self.head!r} must be 'bayes' or a scikit-learn regressor.")
         super()._fit_prior(data)
 
-    def _learn_heads(self, data: TaskData) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
         if not self._is_bayes:
-            super()._learn_heads(data)
+            super()._learn_heads(data, tasks)
             return
         joint = cast(JointHeads, self.net_.module_)
         heads = joint.heads.detach().cpu().numpy().astype(np.float64)
-        n_tasks = data.table.n_tasks
-        chosen = np.unique(np.linspace(0, n_tasks - 1, _PRIOR_TASKS).astype(np.int64))
+        chosen = tasks[np.unique(np.linspace(0, len(tasks) - 1, _PRIOR_TASKS).astype(np.int64))]
         some = data.take(chosen)
         self.bayes_head_ = BayesHead.learn(
             self._design(some.X), self._encode(some), some.table, heads[chosen]

@@ -19,7 +19,7 @@ from skmeta.base._targets import MetaClassifierMixin
 from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.robust._log_normal import LogNormalWindow
 from skmeta.robust._ranked_range import RankedRange, ranks
-from skmeta.robust._selection import SelectedTasks
+from skmeta.robust._selection import SelectedTasks, share
 from skmeta.robust._streaming import StreamingThresholds
 from skmeta.robust._worst_case import WorstCaseWeights
 from skmeta.tasks import TaskData
@@ -33,7 +33,6 @@ _GUIDANCE = (None, "lognormal", "streaming", "worst_case")
 _TWO_PASSES_PAY = 1 / 3  # a pass without a graph costs what differentiating a third of it does
 _EVALUATIONS = 10  # episodes that a task's final loss is the mean of
 _LEAST_SCALE = 1e-3  # of a task, beside that of all rows
-_MOSTLY = 0.5  # share of meta-updates in which suspect tasks were dropped
 
 
 class HeTRoM(BaseMetaTransformer):
@@ -84,7 +83,8 @@ class HeTRoM(BaseMetaTransformer):
     two_passes : bool or "auto", default="auto"
         Whether to compute all losses first without a graph and to differentiate the tasks that
         count alone, which bounds memory and pays from about a third of dropped tasks on; "auto"
-        does so then. It is always done with `chunk_size`, and never with `compile`.
+        does so then. It is always done with `chunk_size`, and never with `compile` or where each
+        training task has parameters of its own.
 
     Attributes
     ----------
@@ -113,8 +113,11 @@ class HeTRoM(BaseMetaTransformer):
 
     Notes
     -----
-    Ranks and thresholds are constants in differentiation. With `n_way` the episodes are ranked,
-    and all that is said of tasks is about what they are drawn from.
+    Ranks and thresholds are constants in differentiation. What belongs to one training task alone,
+    such as its head in `MultiHeadRegressor`, is trained whether or not the task counts, so that a
+    task can come back; the prior of new heads is learned from the tasks that are not suspect. With
+    `n_way` the episodes are ranked, and all that is said of tasks is about what they are drawn
+    from.
 
     References
     ----------
@@ -201,23 +204,19 @@ class HeTRoM(BaseMetaTransformer):
         n_tasks = len(learner.tasks_)
         drawn = np.reshape([record.drawn for record in records], (-1, n_tasks))
         kept = np.reshape([record.kept for record in records], (-1, n_tasks))
-        self.task_selection_ = _share(kept, drawn)
+        self.task_selection_ = share(kept, drawn)
         self.thresholds_ = np.reshape([record.thresholds for record in records], (-1, 2))
         self.task_losses_ = _final_losses(learner)
-        late = slice(len(records) // 2, None)
-        dropped = 1 - _share(kept[late].sum(axis=0), drawn[late].sum(axis=0))
-        self.suspect_tasks_ = _suspects(learner.tasks_, self.task_losses_, dropped)
+        self.suspect_tasks_ = _suspects(learner.tasks_, self.task_losses_, *objective.suspects())
 
 
 def _objective(
     params: dict[str, Any], learner: BaseDeepLearner, data: TaskData
 ) -> Callable[..., MeanOverTasks]:
     """Return the class of the meta-loss, its parameters filled in."""
-    scales = np.ones(data.table.n_tasks)
-    if params["rank_by"] == "relative":
-        scales = _constant_losses(learner, data)
     shared: dict[str, Any] = {
-        "scales": scales,
+        "n_tasks": data.table.n_tasks,
+        "scales": _constant_losses(learner, data) if params["rank_by"] == "relative" else None,
         "n_warm": round(params["warm_up"] * learner.max_iter),
         "already_log": learner._loss_is_likelihood,
     }
@@ -256,10 +255,6 @@ def _sums(rows: Array, owner: NDArray[np.int64], n_tasks: int) -> Array:
     return sums
 
 
-def _share(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-
-
 def _final_losses(learner: BaseDeepLearner) -> Array:
     """Return the mean loss of each task over episodes, the meta-parameters being final."""
     data = learner._prepare(learner._support)
@@ -276,18 +271,20 @@ def _final_losses(learner: BaseDeepLearner) -> Array:
             losses = module.task_losses(episode, objective).double().cpu().numpy()
             np.add.at(total, batch, losses)
             np.add.at(count, batch, 1)
-    return _share(total, count)
+    return share(total, count)
 
 
-def _suspects(labels: NDArray[Any], losses: Array, dropped: Array) -> NDArray[Any]:
-    """Return the tasks that were mostly dropped, those farthest from the median loss first."""
-    rows = np.flatnonzero(dropped > _MOSTLY)
-    distance = losses - np.nanmedian(losses)
-    rows = rows[np.lexsort((-np.abs(distance[rows]), -dropped[rows]))]
+def _suspects(
+    labels: NDArray[Any], losses: Array, tasks: NDArray[np.int64], dropped: Array
+) -> NDArray[Any]:
+    """Return what is known of suspect tasks, those farthest from the median loss first."""
+    distance = losses[tasks] - np.nanmedian(losses)
+    order = np.lexsort((-np.abs(distance), -dropped))
+    tasks, dropped, distance = tasks[order], dropped[order], distance[order]
     found = np.empty(
-        len(rows),
+        len(tasks),
         dtype=[("task", labels.dtype), ("reason", "U4"), ("loss", float), ("dropped", float)],
     )
-    found["task"], found["loss"], found["dropped"] = labels[rows], losses[rows], dropped[rows]
-    found["reason"] = np.where(distance[rows] > 0, "hard", "easy")
+    found["task"], found["loss"], found["dropped"] = labels[tasks], losses[tasks], dropped
+    found["reason"] = np.where(distance > 0, "hard", "easy")
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta.robust._selection import SelectedTasks, within
+from skmeta.robust._selection import Choice, SelectedTasks, median, within
 
 __all__ = ["LogNormalWindow"]
 
@@ -31,6 +31,7 @@ class LogNormalWindow(SelectedTasks):
         As for `SelectedTasks`.
     """
 
+    z: Tensor
     moments: Tensor
     mass: Tensor
 
@@ -45,32 +46,24 @@ class LogNormalWindow(SelectedTasks):
     ) -> None:
         super().__init__(loss, **selection)
         normal = NormalDist()
-        self.z_high = normal.inv_cdf(1 - drop_hardest) if drop_hardest else torch.inf
-        self.z_low = normal.inv_cdf(drop_easiest) if drop_easiest else -torch.inf
+        high = normal.inv_cdf(1 - drop_hardest) if drop_hardest else torch.inf
+        low = normal.inv_cdf(drop_easiest) if drop_easiest else -torch.inf
         self.decay = decay
+        self.register_buffer("z", torch.tensor([low, high]))
         self.register_buffer("moments", torch.zeros(2, dtype=torch.float64))
         self.register_buffer("mass", torch.zeros((), dtype=torch.float64))
 
-    def choose(self, scores: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor]:
+    def choose(self, scores: Tensor, tasks: Tensor) -> Choice:
         """Return equal weights for the tasks inside of the window."""
         logs = self.logs(scores)
-        moments, mass = self._updated(logs)
+        center = median(logs)
+        now = torch.stack([center, _MAD_TO_SIGMA * median((logs - center).abs())])
+        # The sums have this meta-batch in them; at first they are of little mass.
+        moments = self.decay * self.moments + (1 - self.decay) * now
+        mass = self.decay * self.mass + (1 - self.decay)
         mu, sigma = (moments / mass).to(logs.dtype)
         # Where losses are all alike there are no odd ones.
         sigma = torch.where(sigma > 0, sigma, torch.inf)
-        ends = torch.stack([mu + self.z_low * sigma, mu + self.z_high * sigma])
-        return within(logs, ends[0], ends[1], mu), self.unlog(ends)
-
-    def learn(self, scores: Tensor, tasks: Tensor) -> None:
-        """Move the averages."""
-        moments, mass = self._updated(self.logs(scores))
-        self.moments.copy_(moments)
-        self.mass.copy_(mass)
-
-    def _updated(self, logs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sums with this meta-batch in them; at first they are of little mass."""
-        mu = logs.quantile(0.5)
-        sigma = _MAD_TO_SIGMA * (logs - mu).abs().quantile(0.5)
-        now = torch.stack([mu, sigma]).to(self.moments.dtype)
-        new = 1 - self.decay
-        return self.decay * self.moments + new * now, self.decay * self.mass + new
+        ends = mu + self.z * sigma
+        weights = within(logs, ends[0], ends[1], mu)
+        return Choice(weights, self.unlog(ends), {"moments": moments, "mass": mass})

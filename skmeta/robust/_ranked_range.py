@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta.robust._selection import SelectedTasks, within
+from skmeta.robust._selection import Choice, SelectedTasks, within
 
 __all__ = ["RankedRange", "ranks"]
 
@@ -44,19 +44,20 @@ class RankedRange(SelectedTasks):
         self.drop_hardest, self.drop_easiest = drop_hardest, drop_easiest
         self.register_buffer("past", torch.full((buffer_size,), torch.nan, dtype=torch.float64))
 
-    def choose(self, scores: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor]:
+    def choose(self, scores: Tensor, tasks: Tensor) -> Choice:
         """Return equal weights for those between the thresholds ``s_[k] <= s < s_[m]``."""
         if len(self.past):
             low, high, center = self._thresholds(scores)
-            return within(scores, low, high, center), torch.stack([low, high])
+            past = torch.cat([self.past, scores.to(self.past.dtype)])[-len(self.past) :]
+            weights = within(scores, low, high, center)
+            return Choice(weights, torch.stack([low, high]), {"past": past})
         # By rank, so that ties do not change how many count.
         ordered, order = scores.sort(descending=True, stable=True)
         m, k = ranks(len(scores), self.drop_hardest, self.drop_easiest)
         weights = torch.zeros_like(scores).index_fill(0, order[m:k], len(scores) / (k - m))
-        ends = scores.new_tensor([-torch.inf, torch.inf])
-        low = ordered[k - 1] if k < len(scores) else ends[0]
-        high = ordered[m - 1] if m else ends[1]
-        return weights, torch.stack([low, high])
+        low = ordered[k - 1] if k < len(scores) else scores.new_full((), -torch.inf)
+        high = ordered[m - 1] if m else scores.new_full((), torch.inf)
+        return Choice(weights, torch.stack([low, high]))
 
     def _thresholds(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         known = torch.cat([scores, self.past.to(scores.dtype)])
@@ -65,12 +66,6 @@ class RankedRange(SelectedTasks):
         if not self.drop_hardest:
             high = torch.full_like(high, torch.inf)
         return low, high, known.nanmedian()
-
-    def learn(self, scores: Tensor, tasks: Tensor) -> None:
-        """Keep the scores for later ranks."""
-        if len(self.past):
-            kept = torch.cat([self.past, scores.to(self.past.dtype)])[-len(self.past) :]
-            self.past.copy_(kept)
 
 
 def ranks(n: int, drop_hardest: float, drop_easiest: float) -> tuple[int, int]:

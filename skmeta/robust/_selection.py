@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor
 from skmeta.inner._losses import RowLoss
 from skmeta.training import MeanOverTasks
 
-__all__ = ["EpochRecord", "SelectedTasks", "within"]
+__all__ = ["Choice", "EpochRecord", "SelectedTasks", "median", "share", "within"]
 
 _LEAST_LOSS = 1e-12
+_MOSTLY = 0.5  # share of meta-updates in which suspect tasks were dropped
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,25 @@ class EpochRecord:
     thresholds: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What an objective makes of the tasks of a meta-batch.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (n_tasks,)
+        How much each counts, 1 on average.
+    thresholds : Tensor of shape (2,)
+        Scores at and above which, and below which, tasks count.
+    learned : dict of Tensor, default={}
+        New values of buffers, for the next meta-batches.
+    """
+
+    weights: Tensor
+    thresholds: Tensor
+    learned: dict[str, Tensor] = field(default_factory=dict)
+
+
 class SelectedTasks(MeanOverTasks):
     """A mean over tasks with weights that depend on their losses and are constants otherwise.
 
@@ -42,8 +62,10 @@ class SelectedTasks(MeanOverTasks):
     ----------
     loss : RowLoss
         The loss of each row.
-    scales : array of shape (n_tasks,)
-        What losses are divided by before they are compared: scores.
+    n_tasks : int
+        The number of training tasks.
+    scales : array of shape (n_tasks,), default=None
+        What losses are divided by before they are compared: scores. None compares losses.
     n_warm : int
         The number of first updates in which all tasks count alike.
     already_log : bool, default=False
@@ -52,7 +74,7 @@ class SelectedTasks(MeanOverTasks):
 
     selects = True
 
-    scales: Tensor
+    scales: Tensor | None
     n_seen: Tensor
     drawn: Tensor
     kept: Tensor
@@ -62,30 +84,33 @@ class SelectedTasks(MeanOverTasks):
         self,
         loss: RowLoss,
         *,
-        scales: NDArray[np.float64],
+        n_tasks: int,
+        scales: NDArray[np.float64] | None = None,
         n_warm: int,
         already_log: bool = False,
     ) -> None:
         super().__init__(loss)
         self.n_warm = n_warm
         self.already_log = already_log
-        self.register_buffer("scales", torch.as_tensor(scales, dtype=torch.float64))
+        self.register_buffer(
+            "scales", None if scales is None else torch.as_tensor(scales, dtype=torch.float64)
+        )
         self.register_buffer("n_seen", torch.zeros(()))
-        self.register_buffer("drawn", torch.zeros(len(scales)))
-        self.register_buffer("kept", torch.zeros(len(scales)))
-        self.register_buffer("reached", torch.zeros(3))
+        self.register_buffer("drawn", torch.zeros(n_tasks))
+        self.register_buffer("kept", torch.zeros(n_tasks))
+        self.register_buffer("reached", torch.zeros(2))
+        self.n_reached = 0
         self.records: list[EpochRecord] = []
         self.n_per_update = 0
 
     @abstractmethod
-    def choose(self, scores: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights of the tasks of a meta-batch, 1 on average, and the thresholds."""
-
-    def learn(self, scores: Tensor, tasks: Tensor) -> None:
-        """Learn from the scores of an update that is done."""
+    def choose(self, scores: Tensor, tasks: Tensor) -> Choice:
+        """Return what to make of the tasks of a meta-batch, and learn nothing yet."""
 
     def score(self, losses: Tensor, tasks: Tensor) -> Tensor:
         """Return losses in the units in which tasks are compared."""
+        if self.scales is None:
+            return losses
         scales = self.scales[tasks].to(losses.dtype)
         return losses - scales.log() / 2 if self.already_log else losses / scales
 
@@ -99,30 +124,55 @@ class SelectedTasks(MeanOverTasks):
 
     def weigh(self, losses: Tensor, tasks: Tensor) -> Tensor:
         """Return how much each task of a meta-batch counts."""
-        weights, _ = self.choose(self.score(losses, tasks), tasks)
-        return torch.where(self.n_seen < self.n_warm, torch.ones_like(weights), weights)
+        choice = self.choose(self.score(losses, tasks), tasks)
+        weights = choice.weights
+        weights = torch.where(self.n_seen < self.n_warm, torch.ones_like(weights), weights)
+        self.latest = {"of_tasks": weights, "thresholds": choice.thresholds, **choice.learned}
+        return weights
 
     @torch.no_grad()
     def observe(self, losses: Tensor, tasks: Tensor) -> None:
         """Record an update that is done, and learn from it."""
+        # Small operations cost as much as a small meta-update does: nothing is chosen twice.
+        if not self.latest:
+            self.weigh(losses, tasks)
+        latest, self.latest = self.latest, {}
         self.n_per_update = len(tasks)
-        scores = self.score(losses, tasks)
-        weights, thresholds = self.choose(scores, tasks)
-        warm = self.n_seen < self.n_warm
-        one = torch.ones_like(self.drawn[:1]).expand(len(tasks))
-        self.drawn.index_add_(0, tasks, one)
-        self.kept.index_add_(0, tasks, torch.where(warm, one, (weights > 0).to(one.dtype)))
-        self.reached[:2] += thresholds.to(self.reached.dtype)
-        self.reached[2] += 1
-        self.learn(scores, tasks)
+        kept = (latest.pop("of_tasks") > 0).to(self.kept.dtype)
+        self.drawn.index_add_(0, tasks, torch.ones_like(kept))
+        self.kept.index_add_(0, tasks, kept)
+        self.reached += latest.pop("thresholds")
+        self.n_reached += 1
         self.n_seen += 1
+        for name, value in latest.items():
+            getattr(self, name).copy_(value)
 
     def end_epoch(self) -> None:
         """Put the counts of the epoch on record."""
-        seen = self.drawn, self.kept, self.reached[:2] / self.reached[2].clamp(min=1)
+        seen = self.drawn, self.kept, self.reached / max(self.n_reached, 1)
         self.records.append(EpochRecord(*(part.double().cpu().numpy().copy() for part in seen)))
         for count in (self.drawn, self.kept, self.reached):
             count.zero_()
+        self.n_reached = 0
+
+    def suspects(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the tasks mostly dropped in the last half of training, and how often each was."""
+        late, none = self.records[len(self.records) // 2 :], np.zeros(len(self.drawn))
+        drawn = sum((record.drawn for record in late), none)
+        kept = sum((record.kept for record in late), none)
+        dropped = 1 - share(kept, drawn)
+        tasks = np.flatnonzero(dropped > _MOSTLY)
+        return tasks, dropped[tasks]
+
+    def trusted(self, n_tasks: int) -> NDArray[np.int64]:
+        """Return the numbers of the tasks that mostly counted; all if none did."""
+        tasks = np.setdiff1d(np.arange(n_tasks), self.suspects()[0])
+        return tasks if len(tasks) else np.arange(n_tasks)
+
+
+def share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the quotient, NaN where there is nothing."""
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
 
 def within(scores: Tensor, low: Tensor, high: Tensor, center: Tensor) -> Tensor:
@@ -132,3 +182,9 @@ def within(scores: Tensor, low: Tensor, high: Tensor, center: Tensor) -> Tensor:
     inside = torch.where(inside.any(), inside, distance == distance.min())
     kept = inside.to(scores.dtype)
     return kept * (len(kept) / kept.sum())
+
+
+def median(values: Tensor) -> Tensor:
+    """Return the median, as `Tensor.quantile` would at ten times the cost."""
+    ordered, last = values.sort().values, len(values) - 1
+    return (ordered[last // 2] + ordered[(last + 1) // 2]) / 2

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta.robust._selection import SelectedTasks, within
+from skmeta.robust._selection import Choice, SelectedTasks, median, within
 
 __all__ = ["StreamingThresholds"]
 
@@ -41,18 +41,14 @@ class StreamingThresholds(SelectedTasks):
         self.register_buffer("above", above)
         self.register_buffer("ends", torch.full_like(above, torch.nan))
 
-    def choose(self, scores: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor]:
-        """Return equal weights for the tasks between the thresholds."""
+    def choose(self, scores: Tensor, tasks: Tensor) -> Choice:
+        """Return equal weights for the tasks between the thresholds, which then move."""
         logs = self.logs(scores)
         low, high = ends = self._ends(logs)
-        return within(logs, low, high, logs.quantile(0.5)), self.unlog(ends)
-
-    def learn(self, scores: Tensor, tasks: Tensor) -> None:
-        """Move the thresholds."""
-        logs = self.logs(scores)
-        ends = self._ends(logs).to(self.ends.dtype)
-        above = (logs > ends[:, None]).to(ends.dtype).mean(dim=1)
-        self.ends.copy_(ends + self.lr * (above - self.above))
+        above = (logs > ends[:, None]).to(self.ends.dtype).mean(dim=1)
+        weights = within(logs, low, high, median(logs))
+        moved = ends.to(self.ends.dtype) + self.lr * (above - self.above)
+        return Choice(weights, self.unlog(ends), {"ends": moved})
 
     def _ends(self, logs: Tensor) -> Tensor:
         """Return the thresholds, at first the quantiles of a meta-batch."""

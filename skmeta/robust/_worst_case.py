@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta.robust._selection import SelectedTasks
+from skmeta.robust._selection import Choice, SelectedTasks
 
 __all__ = ["WorstCaseWeights"]
 
@@ -32,16 +32,17 @@ class WorstCaseWeights(SelectedTasks):
     def __init__(self, loss: Any, *, lr: float, **selection: Any) -> None:
         super().__init__(loss, **selection)
         self.lr = lr
-        self.register_buffer("weights", torch.ones_like(self.scales))  # n p
+        self.register_buffer("weights", torch.ones(len(self.drawn), dtype=torch.float64))  # n p
 
-    def choose(self, scores: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights of the drawn tasks, unbiased for uniform draws."""
-        return self.weights[tasks].to(scores.dtype), scores.new_tensor([-torch.inf, torch.inf])
+    def choose(self, scores: Tensor, tasks: Tensor) -> Choice:
+        """Return the weights of the drawn tasks, unbiased for uniform draws.
 
-    def learn(self, scores: Tensor, tasks: Tensor) -> None:
-        """Ascend, and project back on the simplex."""
+        They then ascend, and are projected back on the simplex.
+        """
         rise = (scores / scores.abs().mean().clamp(min=1e-12)).to(self.weights.dtype)
-        self.weights.copy_(_on_simplex(self.weights.index_add(0, tasks, rise, alpha=self.lr)))
+        risen = _on_simplex(self.weights.index_add(0, tasks, rise, alpha=self.lr))
+        open_ended = scores.new_tensor([-torch.inf, torch.inf])
+        return Choice(self.weights[tasks].to(scores.dtype), open_ended, {"weights": risen})
 
 
 def _on_simplex(weights: Tensor) -> Tensor:
@@ -49,5 +50,5 @@ def _on_simplex(weights: Tensor) -> Tensor:
     descending = weights.sort(descending=True).values
     counts = torch.arange(1, len(weights) + 1, device=weights.device)
     excess = (descending.cumsum(dim=0) - len(weights)) / counts
-    n_positive = (descending > excess).sum()
-    return (weights - excess[n_positive - 1]).clamp(min=0.0)
+    last = (descending > excess).sum(dim=0, keepdim=True) - 1
+    return (weights - excess.gather(0, last)).clamp(min=0.0)

@@ -43,6 +43,7 @@ class CompiledGradient:
         self.rows = rows
         self.graph: Any = None
         self.shapes: list[torch.Size] = []
+        self.found: list[str] = []
 
     def serves(self, episode: Episode) -> bool:
         """Whether the graph is one for episodes of this size."""
@@ -57,13 +58,15 @@ class CompiledGradient:
         if self.graph is None:
             self.graph = self._trace(weights, parts)
             self.shapes = [part.shape for part in parts.values()]
-        loss, losses, *gradient = self.graph(*weights, *parts.values())
-        for parameter, slope in zip(self.trained.values(), gradient, strict=True):
+        loss, losses, *rest = self.graph(*weights, *parts.values())
+        for parameter, slope in zip(self.trained.values(), rest, strict=False):
             parameter.grad = slope
+        found = rest[len(self.trained) :]
+        self.whole.objective.latest = dict(zip(self.found, found, strict=True))
         return loss, losses
 
     def _trace(self, weights: list[Tensor], parts: dict[str, Tensor]) -> Any:
-        names = (*self.trained, *self.held)
+        names, objective = (*self.trained, *self.held), self.whole.objective
 
         def whole(*tensors: Tensor) -> list[Tensor]:
             values = dict(zip(names, tensors[: len(names)], strict=True))
@@ -72,7 +75,9 @@ class CompiledGradient:
             episode = Episode(**dict(zip(parts, tensors[len(names) :], strict=True)))
             loss, losses = functional_call(self.whole, values, (episode,))
             gradient = torch.autograd.grad(loss, leaves, materialize_grads=True)
-            return [loss.detach(), losses.detach(), *gradient]
+            found, objective.latest = objective.latest, {}
+            self.found = list(found)
+            return [loss.detach(), losses.detach(), *gradient, *found.values()]
 
         examples = _resized(parts, weights) if self.rows == "any" else parts.values()
         return compiled(whole, *weights, *examples, sizes=self.rows)

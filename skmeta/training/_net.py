@@ -141,7 +141,7 @@ class EpisodeNet(NeuralNet):
         split = self.chunk_size is not None and self.chunk_size < len(batch.tasks)
         if self.compiled_ is not None and self.compiled_.serves(batch):
             loss, losses = self.compiled_(batch)
-        elif objective.selects and (split or self.two_passes):
+        elif objective.selects and (split or self.two_passes) and not module.own_parameters:
             losses = self._losses(batch)
             part, weights = _kept(batch, cast(Tensor, objective.weigh(losses, batch.tasks)))
             loss, _ = self.gradient_(module, objective, part, weights, self.chunk_size)

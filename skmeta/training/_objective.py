@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skmeta.inner import Episode, mean_over_rows
@@ -26,6 +28,7 @@ class MeanOverTasks(nn.Module):
     def __init__(self, loss: RowLoss) -> None:
         super().__init__()
         self.loss = loss
+        self.latest: dict[str, Tensor] = {}  # what `weigh` found, for `observe`
 
     def forward(self, predicted: Tensor, episode: Episode) -> Tensor:
         """Return the meta-loss."""
@@ -45,6 +48,10 @@ class MeanOverTasks(nn.Module):
 
     def end_epoch(self) -> None:
         """See that an epoch is over."""
+
+    def trusted(self, n_tasks: int) -> NDArray[np.int64]:
+        """Return the numbers of the tasks that what is learned after training may learn from."""
+        return np.arange(n_tasks)
 
     def task_losses(self, predicted: Tensor, episode: Episode) -> Tensor:
         """Return the query loss of each task."""

@@ -65,13 +65,18 @@ class MeanGradient:
     ) -> tuple[Tensor, Tensor]:
         """Differentiate the meta-loss of an episode."""
         n_tasks, done, total, found = len(episode.tasks), 0, torch.zeros(()), []
+        own = [module.get_parameter(name) for name in module.own_parameters]
         for part in episode.chunks(chunk_size):
             losses = module.task_losses(part, objective)
             if weights is None:
                 counts = objective.weigh(losses.detach(), part.tasks)
             else:
                 counts = weights[done : done + len(losses)]
-            loss = objective.aggregate(losses, counts) * (len(losses) / n_tasks)
+            share = len(losses) / n_tasks
+            loss = objective.aggregate(losses, counts) * share
+            if counts is not None and own and loss.requires_grad:
+                rest = objective.aggregate(losses, 1 - counts) * share
+                rest.backward(inputs=own, retain_graph=True)  # type: ignore[no-untyped-call]
             if loss.requires_grad:  # a head on given features may have nothing to train
                 loss.backward()  # type: ignore[no-untyped-call]
             done += len(losses)

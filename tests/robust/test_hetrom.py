@@ -163,6 +163,15 @@ def test_noise_tasks_are_found_and_do_no_harm(params):
     assert robust < 0.5 * plain
 
 
+def test_what_is_learned_after_training_is_learned_from_tasks_that_counted():
+    tasks, y, _ = contaminated(0)
+    learner = MultiHeadRegressor(max_iter=300, meta_batch_size=20, random_state=0)
+    robust = HeTRoM(learner, drop_hardest=0.28).fit(tasks.data, y, groups=tasks.groups)
+    plain = clone(learner).fit(tasks.data, y, groups=tasks.groups)
+    noise = [model.bayes_head_.priors[0].noise for model in (robust, plain)]
+    assert noise[0] < 0.1 * noise[1]
+
+
 def test_easy_tasks_are_named_easy():
     tasks = skmeta.make_linear_tasks(40, 20, 3, noise=1.0, random_state=0)
     y, dull = tasks.target.copy(), tasks.groups < 8

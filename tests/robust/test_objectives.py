@@ -25,8 +25,8 @@ def losses(seed=0, n=N):
 
 
 def objective(cls, n_tasks=N, scales=None, **params):
-    scales = np.ones(n_tasks) if scales is None else scales
-    return cls(squared_error, scales=scales, n_warm=params.pop("n_warm", 0), **params)
+    n_warm = params.pop("n_warm", 0)
+    return cls(squared_error, n_tasks=n_tasks, scales=scales, n_warm=n_warm, **params)
 
 
 def ranked(hard, easy, **params):
@@ -90,7 +90,8 @@ def test_a_ranked_range_is_a_difference_of_two_minima(seed):
 def test_thresholds_select_the_range_where_there_are_no_ties():
     s = losses()
     chosen = ranked(0.2, 0.3)
-    weights, (low, high) = chosen.choose(s, ALL)
+    choice = chosen.choose(s, ALL)
+    weights, (low, high) = choice.weights, choice.thresholds
     assert torch.equal(weights > 0, (s >= low) & (s < high))
 
 
