@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmeta.inner import Episode, EpisodeModule
 from skmeta.tasks import TaskChooser, TaskData
 from skmeta.training._objective import MeanOverTasks
 
-__all__ = ["MeanGradient", "MetaGradient", "OuterLoop"]
+__all__ = ["Augmentation", "MeanGradient", "MetaGradient", "OuterLoop"]
+
+Augmentation = Callable[[Episode], Episode]
+"""Makes the meta-batch to train on of a meta-batch of tasks."""
 
 
 class MetaGradient(Protocol):
@@ -95,9 +99,16 @@ class OuterLoop:
     two_passes : bool, default=False
         Whether losses are computed first without a graph, and only the tasks that count then are
         differentiated.
+    augment : callable, default=None
+        ``augment(module, random)`` makes what changes the meta-batches of training, given what is
+        trained and a source of randomness.
+    network : callable, default=None
+        ``network(learner, data)`` makes what changes the network that is trained.
     """
 
     objective: Callable[[Any, TaskData], Callable[..., MeanOverTasks]] | None = None
     choose: TaskChooser | None = None
     gradient: Callable[[], MetaGradient] = MeanGradient
     two_passes: bool = False
+    augment: Callable[[EpisodeModule, np.random.Generator], Augmentation] | None = None
+    network: Callable[[Any, TaskData], Callable[[nn.Module], nn.Module]] | None = None
