@@ -2,6 +2,7 @@
 
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
+from skmeta.augmentation import TaskInterpolation
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -109,6 +110,7 @@ __all__ = [
     "Shared",
     "TaskEmbedding",
     "TaskGrouping",
+    "TaskInterpolation",
     "TaskKFold",
     "UnseenTaskWarning",
     "__version__",

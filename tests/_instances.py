@@ -41,6 +41,7 @@ from skmeta import (
     SVMHeadRegressor,
     TaskEmbedding,
     TaskGrouping,
+    TaskInterpolation,
 )
 
 _NET = {
@@ -102,6 +103,8 @@ INSTANCES = [
     SVMHeadRegressor(**_QUICK),
     TaskGrouping(MAMLRegressor(**_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0),
     TaskGrouping(RidgeHeadClassifier(**_QUICK), n_groups=2, embedding=_EMBEDDING, random_state=0),
+    TaskInterpolation(MAMLRegressor(**_EPISODES), layers="hidden"),
+    TaskInterpolation(RidgeHeadClassifier(**_QUICK)),
 ]
 """What scikit-learn's battery and our own run over: each class, and each way it works."""
 
@@ -113,5 +116,6 @@ DRAWN_TASKS = [
     MultiHeadClassifier(n_way=2, **_NET),
     PrototypicalClassifier(n_way=2, **_QUICK),
     RidgeHeadClassifier(n_way=2, **_QUICK),
+    TaskInterpolation(PrototypicalClassifier(n_way=2, **_QUICK)),
 ]
 """Classifiers that draw tasks out of the classes of y; our battery runs over them too."""
