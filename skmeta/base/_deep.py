@@ -242,6 +242,7 @@ class BaseDeepLearner(
             "criterion__loss": self._row_loss,
             "gradient": self._outer.gradient,
             "two_passes": self._outer.two_passes,
+            "regularizer": self._outer.regularizer,
             "optimizer": self.optimizer,
             "lr": self.lr,
             "max_epochs": -(-self.max_iter // self._updates_per_epoch),

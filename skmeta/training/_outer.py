@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skmeta.inner import Episode, EpisodeModule
+from skmeta.inner import Episode, EpisodeModule, Regularizer
 from skmeta.tasks import TaskChooser, TaskData
 from skmeta.training._objective import MeanOverTasks
 
@@ -70,7 +70,7 @@ class MeanGradient:
         """Differentiate the meta-loss of an episode."""
         n_tasks, done, total, found = len(episode.tasks), 0, torch.zeros(()), []
         for part in episode.chunks(chunk_size):
-            losses = module.task_losses(part, objective)
+            losses = module.training_losses(part, objective)
             if weights is None:
                 counts = objective.weigh(losses.detach(), part.tasks)
             else:
@@ -102,6 +102,8 @@ class OuterLoop:
     augment : callable, default=None
         ``augment(module, random)`` makes what changes the meta-batches of training, given what is
         trained and a source of randomness.
+    regularizer : Regularizer, default=None
+        What changes the losses of tasks in training.
     network : callable, default=None
         ``network(learner, data)`` makes what changes the network that is trained.
     """
@@ -111,4 +113,5 @@ class OuterLoop:
     gradient: Callable[[], MetaGradient] = MeanGradient
     two_passes: bool = False
     augment: Callable[[EpisodeModule, np.random.Generator], Augmentation] | None = None
+    regularizer: Regularizer | None = None
     network: Callable[[Any, TaskData], Callable[[nn.Module], nn.Module]] | None = None
