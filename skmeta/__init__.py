@@ -2,7 +2,7 @@
 
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
-from skmeta.augmentation import TaskInterpolation
+from skmeta.augmentation import IntervalInterpolation, TaskInterpolation
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -88,6 +88,7 @@ __all__ = [
     "HeTRoM",
     "IMAMLClassifier",
     "IMAMLRegressor",
+    "IntervalInterpolation",
     "LogisticHeadClassifier",
     "MAMLClassifier",
     "MAMLRegressor",

@@ -12,9 +12,10 @@ from sklearn.utils.validation import check_scalar
 
 from skmeta.augmentation._interpolation import Interpolation
 from skmeta.augmentation._mixing_chain import MixingChain
+from skmeta.augmentation._refusals import reject_kept_tasks, reject_two_augmentations
 from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._wrapper import BaseMetaTransformer
-from skmeta.inner import EpisodeModule, InnerRule
+from skmeta.inner import EpisodeModule
 from skmeta.tasks import TaskData
 from skmeta.training import OuterLoop
 
@@ -58,6 +59,7 @@ class TaskInterpolation(BaseMetaTransformer):
 
     See Also
     --------
+    IntervalInterpolation : Mixes tasks with what surrounds them.
     TaskGrouping : Draws meta-batches of unlike tasks, which are then mixed with each other.
     HeTRoM : Ranks tasks; a mixture counts as the task that has the larger part in it.
 
@@ -102,8 +104,7 @@ class TaskInterpolation(BaseMetaTransformer):
         check_scalar(self.alpha, "alpha", Real, min_val=0)
         if self.layers not in ("input", "hidden"):
             raise ValueError(f"layers={self.layers!r} must be 'input' or 'hidden'.")
-        if outer.augment is not None:
-            raise ValueError("A TaskInterpolation inside of another has no effect; use one.")
+        reject_two_augmentations(outer)
         return replace(
             outer,
             augment=partial(_interpolation, self.alpha),
@@ -114,11 +115,7 @@ class TaskInterpolation(BaseMetaTransformer):
 def _interpolation(
     alpha: float, module: EpisodeModule, random: np.random.Generator
 ) -> Interpolation:
-    if module.own_parameters or not isinstance(module, InnerRule):
-        raise ValueError(
-            "TaskInterpolation needs a learner that learns each training task from a support; one "
-            "that keeps a head for each, or for each class, has none for a mixture of them."
-        )
+    reject_kept_tasks(module)
     chains = [part for part in module.modules() if isinstance(part, MixingChain)]
     return Interpolation(alpha, random, *chains)
 
