@@ -73,7 +73,9 @@ def errors(model: Any, seed: int) -> np.ndarray:
 
 def run(seeds: list[int]) -> list[dict[str, Any]]:
     rows = []
-    print(f"{'learner':<12}{'groups':<12}{'β':>6}{'seed':>6}{'error':>9}{'variance':>10}{'fit s':>7}")
+    print(
+        f"{'learner':<12}{'groups':<12}{'β':>6}{'seed':>6}{'error':>9}{'variance':>10}{'fit s':>7}"
+    )
     for seed in seeds:
         x, y, groups, _ = collection(N_TRAIN, 40, seed)
         for name, base in LEARNERS.items():

@@ -2,6 +2,7 @@
 
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
+from skmeta.augmentation import IntervalInterpolation, TaskInterpolation
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -105,6 +106,7 @@ __all__ = [
     "HeTRoMDisplay",
     "IMAMLClassifier",
     "IMAMLRegressor",
+    "IntervalInterpolation",
     "LogisticHeadClassifier",
     "MAMLClassifier",
     "MAMLRegressor",
@@ -130,6 +132,7 @@ __all__ = [
     "TaskErrorDisplay",
     "TaskGrouping",
     "TaskGroupingDisplay",
+    "TaskInterpolation",
     "TaskKFold",
     "TaskMapDisplay",
     "TrainingHistoryDisplay",

@@ -22,6 +22,7 @@ from skmeta import (
     HeTRoM,
     IMAMLClassifier,
     IMAMLRegressor,
+    IntervalInterpolation,
     LogisticHeadClassifier,
     MAMLClassifier,
     MAMLRegressor,
@@ -41,6 +42,7 @@ from skmeta import (
     SVMHeadRegressor,
     TaskEmbedding,
     TaskGrouping,
+    TaskInterpolation,
 )
 
 _NET = {
@@ -83,6 +85,8 @@ INSTANCES = [
     HeTRoM(MAMLClassifier(inner_lr=0.5, **_EPISODES), guidance="lognormal"),
     IMAMLClassifier(n_inner_steps=1, inner_lr=0.5, **_QUICK),
     IMAMLRegressor(n_inner_steps=3, inner_lr=0.1, **{**_QUICK, "lr": 0.05}),
+    IntervalInterpolation(MAMLClassifier(inner_lr=0.5, **_EPISODES)),
+    IntervalInterpolation(RidgeHeadRegressor(**_QUICK)),
     LogisticHeadClassifier(**_QUICK),
     MAMLClassifier(inner_lr=0.5, **_EPISODES),
     MAMLRegressor(**_EPISODES),
@@ -102,6 +106,8 @@ INSTANCES = [
     SVMHeadRegressor(**_QUICK),
     TaskGrouping(MAMLRegressor(**_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0),
     TaskGrouping(RidgeHeadClassifier(**_QUICK), n_groups=2, embedding=_EMBEDDING, random_state=0),
+    TaskInterpolation(MAMLRegressor(**_EPISODES), layers="hidden"),
+    TaskInterpolation(RidgeHeadClassifier(**_QUICK)),
 ]
 """What scikit-learn's battery and our own run over: each class, and each way it works."""
 
@@ -113,5 +119,6 @@ DRAWN_TASKS = [
     MultiHeadClassifier(n_way=2, **_NET),
     PrototypicalClassifier(n_way=2, **_QUICK),
     RidgeHeadClassifier(n_way=2, **_QUICK),
+    TaskInterpolation(PrototypicalClassifier(n_way=2, **_QUICK)),
 ]
 """Classifiers that draw tasks out of the classes of y; our battery runs over them too."""

@@ -7,6 +7,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self, cast
 
@@ -187,6 +188,10 @@ class BaseDeepLearner(
         n_tasks = self.meta_batch_size
         if self._class_way is None:
             n_tasks = min(n_tasks, len(sampler.eligible))
+        augment = None
+        if self._outer.augment is not None:
+            # Of a source of its own, so that the episodes are those of the learner alone.
+            augment = self._outer.augment(self._rule, sampler.random.spawn(1)[0])
         return EpisodeStream(
             self._tensor(data.X),
             self._tensor(self._encode(data)),
@@ -194,6 +199,7 @@ class BaseDeepLearner(
             n_tasks=n_tasks,
             n_updates=self.max_iter,
             per_epoch=self._updates_per_epoch,
+            augment=augment,
         )
 
     @property
@@ -226,13 +232,17 @@ class BaseDeepLearner(
             given.setdefault("optimizer__fused", True)  # one kernel for all parameters
         dtype = torch.float64 if data.X.dtype == np.float64 else torch.float32
         objective = self._outer.objective
+        wrap = self._wrapper(data)
+        if self._outer.network is not None:
+            wrap = partial(_in_turn, self._outer.network(self, data), wrap)
         own: dict[str, Any] = {
-            "wrap": self._wrapper(data),
+            "wrap": wrap,
             "dtype": dtype,
             "criterion": MeanOverTasks if objective is None else objective(self, data),
             "criterion__loss": self._row_loss,
             "gradient": self._outer.gradient,
             "two_passes": self._outer.two_passes,
+            "regularizer": self._outer.regularizer,
             "optimizer": self.optimizer,
             "lr": self.lr,
             "max_epochs": -(-self.max_iter // self._updates_per_epoch),
@@ -429,6 +439,14 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
                 )
             width = self._n_slots
         return np.eye(width)[data.y]
+
+
+def _in_turn(
+    change: Callable[[nn.Module], nn.Module],
+    wrap: Callable[[nn.Module], nn.Module],
+    network: nn.Module,
+) -> nn.Module:
+    return wrap(change(network))
 
 
 def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:

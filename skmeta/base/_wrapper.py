@@ -255,6 +255,14 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
         inner = self.estimator_
         return inner._learner if isinstance(inner, BaseMetaTransformer) else inner
 
+    @property
+    def _unfitted(self) -> Any:
+        """Return the learner at the bottom, as a parameter."""
+        learner = self.estimator
+        while isinstance(learner, BaseMetaTransformer):
+            learner = learner.estimator
+        return learner
+
     def __getattr__(self, name: str) -> Any:
         # What fit set on the learner: classes_, n_features_in_, feature_names_in_, net_ ...
         if name.endswith("_") and not name.endswith("__") and "estimator_" in vars(self):

@@ -117,7 +117,9 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
     @property
     def _compiles(self) -> bool:
-        plain = self._steps.engine != "loop" and self._outer.gradient is MeanGradient
+        outer = self._outer
+        plain = outer.gradient is MeanGradient and outer.network is None
+        plain = plain and self._steps.engine != "loop"
         pays = self.max_iter >= _PAYS_AFTER and plain
         return self.compile is True or (self.compile == "auto" and pays)
 
@@ -143,6 +145,9 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             return
         if self._outer.gradient is not MeanGradient:
             warn_uncompiled("The meta-step", ValueError("its gradient is not that of a mean."))
+            return
+        if self._outer.network is not None:
+            warn_uncompiled("The meta-step", ValueError("its network changes with each update."))
             return
         if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
             self._steps.use("vmap")

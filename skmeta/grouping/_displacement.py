@@ -192,7 +192,7 @@ class _TaskLosses(nn.Module):
         self.objective = objective
 
     def forward(self, episode: Episode) -> Tensor:
-        return self.module.task_losses(episode, self.objective)
+        return self.module.training_losses(episode, self.objective)
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:

@@ -173,14 +173,6 @@ class TaskGrouping(BaseMetaTransformer):
             random_state=seed,
         )
 
-    @property
-    def _unfitted(self) -> Any:
-        """Return the learner at the bottom, as a parameter."""
-        learner = self.estimator
-        while isinstance(learner, BaseMetaTransformer):
-            learner = learner.estimator
-        return learner
-
     def _extend(self, outer: OuterLoop) -> OuterLoop:
         return replace(
             outer,

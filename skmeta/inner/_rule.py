@@ -16,6 +16,7 @@ __all__ = [
     "EpisodeModule",
     "InnerRule",
     "Objective",
+    "Regularizer",
     "TaskTensors",
     "all_rows",
     "network_width",
@@ -92,6 +93,14 @@ class Objective(Protocol):
         ...
 
 
+class Regularizer(Protocol):
+    """Changes the losses of tasks in training."""
+
+    def __call__(self, module: EpisodeModule, episode: Episode, losses: Tensor) -> Tensor:
+        """Return the losses to train on, one for each task."""
+        ...
+
+
 class EpisodeModule(nn.Module):
     """A module that learns from episodes."""
 
@@ -101,9 +110,17 @@ class EpisodeModule(nn.Module):
     They are trained on tasks that do not count too: their losses would stay high without.
     """
 
+    regularizer: Regularizer | None = None
+    """What changes the losses of tasks in training."""
+
     def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
         """Return the loss of each task, whose gradient is the task's meta-gradient."""
         return objective.task_losses(self(episode), episode)
+
+    def training_losses(self, episode: Episode, objective: Objective) -> Tensor:
+        """Return the losses to train on, one for each task."""
+        losses = self.task_losses(episode, objective)
+        return losses if self.regularizer is None else self.regularizer(self, episode, losses)
 
 
 class InnerRule(EpisodeModule, ABC):

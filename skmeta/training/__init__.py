@@ -2,10 +2,11 @@
 
 from skmeta.training._net import EpisodeNet
 from skmeta.training._objective import MeanOverTasks
-from skmeta.training._outer import MeanGradient, MetaGradient, OuterLoop
+from skmeta.training._outer import Augmentation, MeanGradient, MetaGradient, OuterLoop
 from skmeta.training._stream import EpisodeStream
 
 __all__ = [
+    "Augmentation",
     "EpisodeNet",
     "EpisodeStream",
     "MeanGradient",

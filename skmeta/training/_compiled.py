@@ -105,6 +105,6 @@ class _MetaLoss(nn.Module):
         self.objective = objective
 
     def forward(self, episode: Episode) -> tuple[Tensor, Tensor]:
-        losses = self.module.task_losses(episode, self.objective)
+        losses = self.module.training_losses(episode, self.objective)
         weights = self.objective.weigh(losses.detach(), episode.tasks)
         return self.objective.aggregate(losses, weights), losses

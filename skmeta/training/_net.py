@@ -10,7 +10,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
-from skmeta.inner import Episode, EpisodeModule
+from skmeta.inner import Episode, EpisodeModule, Regularizer
 from skmeta.training._compiled import CompiledGradient
 from skmeta.training._objective import MeanOverTasks
 from skmeta.training._outer import MeanGradient, MetaGradient
@@ -47,6 +47,8 @@ class EpisodeNet(NeuralNet):
     two_passes : bool, default=False
         Whether to compute losses first without a graph, and then to differentiate the tasks that
         count alone.
+    regularizer : Regularizer, default=None
+        What changes the losses of tasks.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class EpisodeNet(NeuralNet):
         chunk_size: int | None = None,
         gradient: Callable[[], MetaGradient] = MeanGradient,
         two_passes: bool = False,
+        regularizer: Regularizer | None = None,
         **kwargs: Any,
     ) -> None:
         self.wrap = wrap
@@ -65,6 +68,7 @@ class EpisodeNet(NeuralNet):
         self.chunk_size = chunk_size
         self.gradient = gradient
         self.two_passes = two_passes
+        self.regularizer = regularizer
         super().__init__(module, *args, **kwargs)
 
     @property
@@ -75,6 +79,7 @@ class EpisodeNet(NeuralNet):
         """Build the network and wrap it."""
         network = self.initialized_instance(self.module, self.get_params_for("module"))
         self.module_ = self.wrap(network.to(self.dtype)).to(self.dtype)
+        cast(EpisodeModule, self.module_).regularizer = self.regularizer
         self.n_updates_ = 0
         self.compiled_: CompiledGradient | None = None
         self.gradient_ = self.gradient()
@@ -155,7 +160,7 @@ class EpisodeNet(NeuralNet):
         module = cast(EpisodeModule, self.module_)
         with torch.no_grad():
             parts = batch.chunks(self.chunk_size)
-            return torch.cat([module.task_losses(part, self.criterion_) for part in parts])
+            return torch.cat([module.training_losses(part, self.criterion_) for part in parts])
 
     def run_single_epoch(
         self,

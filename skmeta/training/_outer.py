@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from skmeta.inner import Episode, EpisodeModule
+from skmeta.inner import Episode, EpisodeModule, Regularizer
 from skmeta.tasks import TaskChooser, TaskData
 from skmeta.training._objective import MeanOverTasks
 
-__all__ = ["MeanGradient", "MetaGradient", "OuterLoop"]
+__all__ = ["Augmentation", "MeanGradient", "MetaGradient", "OuterLoop"]
+
+Augmentation = Callable[[Episode], Episode]
+"""Makes the meta-batch to train on of a meta-batch of tasks."""
 
 
 class MetaGradient(Protocol):
@@ -67,7 +71,7 @@ class MeanGradient:
         n_tasks, done, total, found = len(episode.tasks), 0, torch.zeros(()), []
         own = [module.get_parameter(name) for name in module.own_parameters]
         for part in episode.chunks(chunk_size):
-            losses = module.task_losses(part, objective)
+            losses = module.training_losses(part, objective)
             if weights is None:
                 counts = objective.weigh(losses.detach(), part.tasks)
             else:
@@ -100,9 +104,19 @@ class OuterLoop:
     two_passes : bool, default=False
         Whether losses are computed first without a graph, and only the tasks that count then are
         differentiated.
+    augment : callable, default=None
+        ``augment(module, random)`` makes what changes the meta-batches of training, given what is
+        trained and a source of randomness.
+    regularizer : Regularizer, default=None
+        What changes the losses of tasks in training.
+    network : callable, default=None
+        ``network(learner, data)`` makes what changes the network that is trained.
     """
 
     objective: Callable[[Any, TaskData], Callable[..., MeanOverTasks]] | None = None
     choose: TaskChooser | None = None
     gradient: Callable[[], MetaGradient] = MeanGradient
     two_passes: bool = False
+    augment: Callable[[EpisodeModule, np.random.Generator], Augmentation] | None = None
+    regularizer: Regularizer | None = None
+    network: Callable[[Any, TaskData], Callable[[nn.Module], nn.Module]] | None = None

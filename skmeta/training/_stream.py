@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skmeta.inner import Episode
 from skmeta.tasks import Episodes, EpisodeSampler
+from skmeta.training._outer import Augmentation
 
 __all__ = ["EpisodeStream"]
 
@@ -36,6 +37,8 @@ class EpisodeStream:
         Meta-batches altogether.
     per_epoch : int
         Meta-batches of an epoch; the last epoch may be shorter.
+    augment : Augmentation, default=None
+        What each meta-batch passes through as it is drawn.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class EpisodeStream:
         n_tasks: int,
         n_updates: int,
         per_epoch: int,
+        augment: Augmentation | None = None,
     ) -> None:
         self.X = X
         self.y = y
@@ -54,6 +58,7 @@ class EpisodeStream:
         self.n_tasks = n_tasks
         self.left = n_updates
         self.per_epoch = per_epoch
+        self.augment = augment
         self.episodes = self._draw(n_updates)
 
     def __len__(self) -> int:
@@ -62,7 +67,8 @@ class EpisodeStream:
     def __iter__(self) -> Iterator[Episode]:
         for _ in range(len(self)):
             self.left -= 1
-            yield next(self.episodes)
+            episode = next(self.episodes)
+            yield episode if self.augment is None else self.augment(episode)
 
     def _draw(self, n_updates: int) -> Iterator[Episode]:
         """Yield meta-batches without end, gathered many at a time: it is the calls that cost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -131,3 +133,15 @@ def test_tensors_have_the_type_of_the_rows(dtype):
     for name in ("support_X", "support_y", "support_mask", "query_X", "query_y", "query_mask"):
         assert getattr(episode, name).dtype == dtype
     assert not episode.tasks.is_floating_point()
+
+
+def test_meta_batches_are_augmented_as_they_are_drawn_and_not_when_asked_for():
+    data = rows()
+    plain, augmented = stream(data, data.y), stream(data, data.y)
+    augmented.augment = lambda episode: replace(episode, query_y=-episode.query_y)
+    for one, other in zip(plain, augmented, strict=True):
+        assert torch.equal(other.query_y, -one.query_y)
+        assert torch.equal(other.query_X, one.query_X)
+    drawn = augmented.sampler.draw(4)
+    asked = (next(iter(s.gather(drawn))) for s in (plain, augmented))
+    assert torch.equal(*(episode.query_y for episode in asked))

@@ -1,0 +1,6 @@
+"""Meta-training on tasks made of other tasks."""
+
+from skmeta.augmentation._interval_interpolation import IntervalInterpolation
+from skmeta.augmentation._task_interpolation import TaskInterpolation
+
+__all__ = ["IntervalInterpolation", "TaskInterpolation"]

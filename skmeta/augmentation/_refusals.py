@@ -1,0 +1,26 @@
+"""What augmented tasks cannot be combined with."""
+
+from __future__ import annotations
+
+from skmeta.inner import EpisodeModule, InnerRule
+from skmeta.training import OuterLoop
+
+__all__ = ["reject_kept_tasks", "reject_two_augmentations"]
+
+
+def reject_kept_tasks(module: EpisodeModule) -> None:
+    """Raise where something is kept of training tasks, which a new task would not have."""
+    if module.own_parameters or not isinstance(module, InnerRule):
+        raise ValueError(
+            "Augmented tasks need a learner that learns each training task from a support; one "
+            "that keeps a head for each, or for each class, has none for a new one."
+        )
+
+
+def reject_two_augmentations(outer: OuterLoop) -> None:
+    """Raise where tasks are augmented already."""
+    if outer.augment is not None:
+        raise ValueError(
+            "A TaskInterpolation or IntervalInterpolation inside of another has no effect; use one "
+            "of them."
+        )
