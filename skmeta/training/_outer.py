@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +14,12 @@ from skmeta.tasks import TaskChooser, TaskData
 from skmeta.training._objective import MeanOverTasks
 
 __all__ = ["MeanGradient", "MetaGradient", "OuterLoop"]
+
+_EXCLUSIVE = {
+    "objective": "says which tasks of a meta-batch count",
+    "choose": "draws the tasks of meta-batches",
+    "gradient": "makes the meta-gradient",
+}
 
 
 class MetaGradient(Protocol):
@@ -101,3 +107,28 @@ class OuterLoop:
     choose: TaskChooser | None = None
     gradient: Callable[[], MetaGradient] = MeanGradient
     two_passes: bool = False
+
+    def extended(self, **parts: Any) -> OuterLoop:
+        """Return an outer loop with other parts, each of which only one meta-transformer may set.
+
+        Parameters
+        ----------
+        **parts : Any
+            Those to set.
+
+        Returns
+        -------
+        outer : OuterLoop
+
+        Raises
+        ------
+        ValueError
+            If one has been set before.
+        """
+        for name, does in _EXCLUSIVE.items():
+            if name in parts and getattr(self, name) is not getattr(OuterLoop, name):
+                raise ValueError(
+                    "A meta-transformer inside of another has no effect where both do the same: "
+                    f"each of these two {does}; use one of them."
+                )
+        return replace(self, **parts)
