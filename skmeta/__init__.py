@@ -35,7 +35,13 @@ from skmeta.gradient import (
     ReptileClassifier,
     ReptileRegressor,
 )
-from skmeta.grouping import TaskEmbedding, TaskGrouping, group_tasks, task_dissimilarity
+from skmeta.grouping import (
+    DiverseBatches,
+    TaskEmbedding,
+    TaskGrouping,
+    group_tasks,
+    task_dissimilarity,
+)
 from skmeta.heads import (
     BayesianHeadRegressor,
     DeepKernelClassifier,
@@ -78,6 +84,7 @@ __all__ = [
     "DeepKernelClassifier",
     "DeepKernelRegressor",
     "DivergenceWarning",
+    "DiverseBatches",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",
     "EpisodicKFold",

@@ -15,6 +15,7 @@ from skmeta import (
     ConditionalNeuralProcessRegressor,
     DeepKernelClassifier,
     DeepKernelRegressor,
+    DiverseBatches,
     EmpiricalBayesClassifier,
     EmpiricalBayesRegressor,
     GoodEmbeddingClassifier,
@@ -56,6 +57,13 @@ _EMBEDDING = TaskEmbedding("head", hidden_layer_sizes=(8,), max_iter=10, random_
 _TREE = {"max_depth": 2, "random_state": 0}
 
 INSTANCES = [
+    DiverseBatches(RidgeHeadRegressor(**_QUICK), embedding=_EMBEDDING, random_state=0),
+    DiverseBatches(
+        MAMLClassifier(inner_lr=0.5, **_EPISODES),
+        method="farthest",
+        embedding=_EMBEDDING,
+        random_state=0,
+    ),
     EmpiricalBayesRegressor(),
     EmpiricalBayesRegressor("diagonal"),
     EmpiricalBayesRegressor("intercept"),
