@@ -2,6 +2,7 @@
 
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
+from skmeta.balancing import TaskBalancing
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -114,6 +115,7 @@ __all__ = [
     "SVMHeadClassifier",
     "SVMHeadRegressor",
     "Shared",
+    "TaskBalancing",
     "TaskEmbedding",
     "TaskGrouping",
     "TaskKFold",

@@ -40,6 +40,7 @@ from skmeta import (
     RidgeHeadRegressor,
     SVMHeadClassifier,
     SVMHeadRegressor,
+    TaskBalancing,
     TaskEmbedding,
     TaskGrouping,
 )
@@ -108,6 +109,8 @@ INSTANCES = [
     RidgeHeadRegressor(**_QUICK),
     SVMHeadClassifier(**_QUICK),
     SVMHeadRegressor(**_QUICK),
+    TaskBalancing(MultiHeadRegressor(**_NET)),
+    TaskBalancing(RidgeHeadClassifier(**_QUICK), n_splits=2),
     TaskGrouping(MAMLRegressor(**_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0),
     TaskGrouping(RidgeHeadClassifier(**_QUICK), n_groups=2, embedding=_EMBEDDING, random_state=0),
 ]

@@ -41,9 +41,10 @@ def quadratics(n_tasks=6, d=4):
     return Episode(empty, empty, empty[..., 0], root @ root.mT, b, mask, tasks)
 
 
-def gradient_of(module, episode, way, weights=None, chunk_size=None):
+def gradient_of(module, episode, way, weights=None, chunk_size=None, objective=OBJECTIVE):
+    """Return the gradient that a way to make one leaves, the meta-loss and those of the tasks."""
     module.zero_grad()
-    loss, losses = way(module, OBJECTIVE, episode, weights, chunk_size)
+    loss, losses = way(module, objective, episode, weights, chunk_size)
     return torch.cat([p.grad.flatten() for p in module.parameters()]), loss, losses
 
 
