@@ -32,7 +32,7 @@ class TaskBalancing(BaseMetaTransformer):
     Pick it where tasks differ in the scale of their losses or are learned at different speeds, as
     with heads of tasks in other units. It weighs tasks that are learned already as much as those
     that are not: where gradients are large because there is most to learn, as where all tasks
-    share one scale, the bare learner does better. An aggregator, such as ``UPGrad()``, is the
+    share one scale, the bare learner may do better. An aggregator, such as ``UPGrad()``, is the
     choice where tasks pull in opposite directions: its update does not raise the loss of any of
     them, to first order.
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from skmeta.balancing._aggregated import AggregatedGradient
 from skmeta.balancing._ntk import NTKGradient
-from skmeta.inner import JointHeads, all_rows, squared_error
+from skmeta.inner import JointHeads, squared_error
 from skmeta.training import MeanGradient, MeanOverTasks
 
 CASES = pytest.mark.parametrize("case", modules())
@@ -126,7 +126,6 @@ def test_kernels_of_splits_are_those_of_a_plain_loop(case, n_splits):
 
 def test_splits_of_like_rows_are_as_good_as_one():
     module, episode = case_of("ridge"), ragged(sizes=[(4, 1), (1, 1), (6, 1)])
-    repeated = all_rows(episode).take(slice(None))
     parts = vars(episode) | {
         name: getattr(episode, name).repeat_interleave(4, dim=1)
         for name in ("query_X", "query_y", "query_mask")
