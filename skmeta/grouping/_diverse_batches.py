@@ -81,8 +81,9 @@ class DiverseBatches(EmbeddedTasks):
 
     The eigenvectors of L are computed once: for embeddings narrower than the number of tasks in the
     dual form, which serves tens of thousands of tasks, and else at a cost that grows with the cube
-    of that number, which serves a few thousand. A meta-batch then takes a fraction of a
-    millisecond, however many tasks there are. "farthest" holds the distances of all pairs.
+    of that number, which serves a few thousand. A meta-batch of 25 tasks then takes a millisecond
+    or so, which grows with the number of eigenvectors and not with that of tasks. "farthest" holds
+    the distances of all pairs.
 
     If embeddings have fewer directions than a meta-batch has tasks, the rest of it is drawn
     uniformly, and if there are fewer tasks than that, all of it is, with replacement.
