@@ -6,10 +6,10 @@ with and without the penalty on the variance of gradients. New tasks of all fami
 support rows each; the error is the mean squared error on 40 other rows, in units of the variance
 over all rows.
 
-    python benchmarks/grouping.py --json docs/grouping_domains.json --picture docs/grouping_variance.png
-    python benchmarks/grouping.py --report docs/grouping_domains.json
+    python benchmarks/grouping.py --json out/grouping.json --picture out/grouping_variance.png
+    python benchmarks/grouping.py --report out/grouping.json
 
-A run takes some fifteen minutes on one core.
+A seed takes some four minutes on one core.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
 from skmeta.augmentation import IntervalInterpolation, TaskInterpolation
+from skmeta.balancing import TaskBalancing
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -36,7 +37,13 @@ from skmeta.gradient import (
     ReptileClassifier,
     ReptileRegressor,
 )
-from skmeta.grouping import TaskEmbedding, TaskGrouping, group_tasks, task_dissimilarity
+from skmeta.grouping import (
+    DiverseBatches,
+    TaskEmbedding,
+    TaskGrouping,
+    group_tasks,
+    task_dissimilarity,
+)
 from skmeta.heads import (
     BayesianHeadRegressor,
     DeepKernelClassifier,
@@ -96,6 +103,7 @@ __all__ = [
     "DeepKernelClassifier",
     "DeepKernelRegressor",
     "DivergenceWarning",
+    "DiverseBatches",
     "EmpiricalBayesClassifier",
     "EmpiricalBayesRegressor",
     "EpisodicKFold",
@@ -128,6 +136,7 @@ __all__ = [
     "SVMHeadClassifier",
     "SVMHeadRegressor",
     "Shared",
+    "TaskBalancing",
     "TaskEmbedding",
     "TaskErrorDisplay",
     "TaskGrouping",

@@ -15,6 +15,7 @@ from skmeta import (
     ConditionalNeuralProcessRegressor,
     DeepKernelClassifier,
     DeepKernelRegressor,
+    DiverseBatches,
     EmpiricalBayesClassifier,
     EmpiricalBayesRegressor,
     GoodEmbeddingClassifier,
@@ -40,6 +41,7 @@ from skmeta import (
     RidgeHeadRegressor,
     SVMHeadClassifier,
     SVMHeadRegressor,
+    TaskBalancing,
     TaskEmbedding,
     TaskGrouping,
     TaskInterpolation,
@@ -58,6 +60,13 @@ _EMBEDDING = TaskEmbedding("head", hidden_layer_sizes=(8,), max_iter=10, random_
 _TREE = {"max_depth": 2, "random_state": 0}
 
 INSTANCES = [
+    DiverseBatches(RidgeHeadRegressor(**_QUICK), embedding=_EMBEDDING, random_state=0),
+    DiverseBatches(
+        MAMLClassifier(inner_lr=0.5, **_EPISODES),
+        method="farthest",
+        embedding=_EMBEDDING,
+        random_state=0,
+    ),
     EmpiricalBayesRegressor(),
     EmpiricalBayesRegressor("diagonal"),
     EmpiricalBayesRegressor("intercept"),
@@ -104,6 +113,8 @@ INSTANCES = [
     RidgeHeadRegressor(**_QUICK),
     SVMHeadClassifier(**_QUICK),
     SVMHeadRegressor(**_QUICK),
+    TaskBalancing(MultiHeadRegressor(**_NET)),
+    TaskBalancing(RidgeHeadClassifier(**_QUICK), n_splits=2),
     TaskGrouping(MAMLRegressor(**_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0),
     TaskGrouping(RidgeHeadClassifier(**_QUICK), n_groups=2, embedding=_EMBEDDING, random_state=0),
     TaskInterpolation(MAMLRegressor(**_EPISODES), layers="hidden"),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 
 from skmeta.base._deep import BaseDeepLearner
-from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.grouping._displacement import DisplacedGradient
 from skmeta.grouping._dissimilarity import task_dissimilarity
+from skmeta.grouping._embedded import EmbeddedTasks
 from skmeta.grouping._group_tasks import group_tasks
-from skmeta.grouping._task_embedding import TaskEmbedding
 from skmeta.tasks import draw_subsets
 from skmeta.training import OuterLoop
 
@@ -29,7 +26,7 @@ Groups = NDArray[np.int64]
 _FEWEST = 2  # tasks that are too few to see kinds of them
 
 
-class TaskGrouping(BaseMetaTransformer):
+class TaskGrouping(EmbeddedTasks):
     """Meta-train any learner on groups of unlike tasks, and keep their gradients together.
 
     Tasks are embedded and divided into groups; each meta-update takes its tasks from one group.
@@ -139,43 +136,20 @@ class TaskGrouping(BaseMetaTransformer):
         check_scalar(self.beta, "beta", Real, min_val=0)
         if self.n_groups != "auto":
             check_scalar(self.n_groups, "n_groups", Integral, min_val=1)
-        if self._outer.choose is not None:
-            raise ValueError("A TaskGrouping inside of another has no effect; use one of them.")
-        # As the learner will see them, so that tasks have the same numbers and wrong input the same
-        # errors.
-        data = clone(self._unfitted)._read(X, y, groups, None, reset=True)
         random = check_random_state(self.random_state)
-        embedding = self._make_embedding(random.randint(2**31))
-        of_rows = np.repeat(np.arange(data.table.n_tasks), data.sizes)
-        y = data.y[:, 0] if data.y.ndim == 2 and data.y.shape[1] == 1 else data.y
-        self.task_embeddings_ = embedding.fit_transform(data.X, y, groups=of_rows)
-        self.dissimilarity_ = task_dissimilarity(self.task_embeddings_, embedding.blocks_)
+        self._embed(X, y, groups, random.randint(2**31))
+        self.dissimilarity_ = task_dissimilarity(self.task_embeddings_, self.embedding_.blocks_)
         n_groups = self.n_groups
         if n_groups == "auto":
-            n_groups = 1 if data.table.n_tasks <= _FEWEST else n_groups
+            n_groups = 1 if len(self.task_embeddings_) <= _FEWEST else n_groups
         else:
             n_groups = min(n_groups, self.dissimilarity_.shape[1])
         self.labels_ = group_tasks(
             self.dissimilarity_, n_groups, how=self.group, random_state=random
         )
-        self.embedding_ = embedding
-
-    def _make_embedding(self, seed: int) -> TaskEmbedding:
-        if isinstance(self.embedding, TaskEmbedding):
-            return clone(self.embedding)
-        learner = self._unfitted
-        classes = is_classifier(learner)
-        return TaskEmbedding(
-            self.embedding,
-            target_type="multiclass" if classes else "continuous",
-            label_sets=learner.label_sets if classes else "auto",
-            device=learner.device,
-            random_state=seed,
-        )
 
     def _extend(self, outer: OuterLoop) -> OuterLoop:
-        return replace(
-            outer,
+        return outer.extended(
             choose=partial(_draw_within, self.labels_) if self.labels_.any() else None,
             gradient=partial(
                 DisplacedGradient,

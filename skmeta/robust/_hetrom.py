@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -189,13 +188,11 @@ class HeTRoM(BaseMetaTransformer):
 
     def _extend(self, outer: OuterLoop) -> OuterLoop:
         self._check_params()
-        if outer.objective is not None:
-            raise ValueError("A HeTRoM inside of another has no effect; use one of them.")
         two_passes = self.two_passes
         if two_passes == "auto":
             two_passes = self.drop_hardest + self.drop_easiest >= _TWO_PASSES_PAY
         objective = partial(_objective, self.get_params(deep=False) | {"estimator": None})
-        return replace(outer, objective=objective, two_passes=bool(two_passes))
+        return outer.extended(objective=objective, two_passes=bool(two_passes))
 
     def _after_fit(self, learner: BaseDeepLearner) -> None:
         objective: SelectedTasks = learner.net_.criterion_

@@ -4,6 +4,7 @@ from skmeta.training._net import EpisodeNet
 from skmeta.training._objective import MeanOverTasks
 from skmeta.training._outer import Augmentation, MeanGradient, MetaGradient, OuterLoop
 from skmeta.training._stream import EpisodeStream
+from skmeta.training._task_gradients import TaskGradients, mean_over_tasks
 
 __all__ = [
     "Augmentation",
@@ -13,4 +14,6 @@ __all__ = [
     "MeanOverTasks",
     "MetaGradient",
     "OuterLoop",
+    "TaskGradients",
+    "mean_over_tasks",
 ]

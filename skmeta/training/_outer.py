@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,12 @@ __all__ = ["Augmentation", "MeanGradient", "MetaGradient", "OuterLoop"]
 
 Augmentation = Callable[[Episode], Episode]
 """Makes the meta-batch to train on of a meta-batch of tasks."""
+
+_EXCLUSIVE = {
+    "objective": "says which tasks of a meta-batch count",
+    "choose": "draws the tasks of meta-batches",
+    "gradient": "makes the meta-gradient",
+}
 
 
 class MetaGradient(Protocol):
@@ -120,3 +126,28 @@ class OuterLoop:
     augment: Callable[[EpisodeModule, np.random.Generator], Augmentation] | None = None
     regularizer: Regularizer | None = None
     network: Callable[[Any, TaskData], Callable[[nn.Module], nn.Module]] | None = None
+
+    def extended(self, **parts: Any) -> OuterLoop:
+        """Return an outer loop with other parts, each of which only one meta-transformer may set.
+
+        Parameters
+        ----------
+        **parts : Any
+            Those to set.
+
+        Returns
+        -------
+        outer : OuterLoop
+
+        Raises
+        ------
+        ValueError
+            If one has been set before.
+        """
+        for name, does in _EXCLUSIVE.items():
+            if name in parts and getattr(self, name) is not getattr(OuterLoop, name):
+                raise ValueError(
+                    "A meta-transformer inside of another has no effect where both do the same: "
+                    f"each of these two {does}; use one of them."
+                )
+        return replace(self, **parts)

@@ -5,70 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from _episodes import ragged
+from _meta_gradients import OBJECTIVE, Quadratic, gradient_of, modules, quadratics
 from torch import nn
 
-from skmeta.grouping._displacement import DisplacedGradient, _Tasks
-from skmeta.inner import (
-    Episode,
-    EpisodeModule,
-    GradientSteps,
-    JointHeads,
-    RidgeSolve,
-    squared_error,
-)
-from skmeta.training import MeanGradient, MeanOverTasks
-
-OBJECTIVE = MeanOverTasks(squared_error)
-
-
-class Quadratic(EpisodeModule):
-    """Losses ``½ θ'Aθ - b'θ``; A and b come as the query."""
-
-    def __init__(self, d):
-        super().__init__()
-        generator = torch.Generator().manual_seed(1)
-        self.theta = nn.Parameter(torch.randn(d, generator=generator).double())
-
-    def task_losses(self, episode, objective):
-        A, b = episode.query_X, episode.query_y[..., 0]
-        return 0.5 * torch.einsum("i,tij,j->t", self.theta, A, self.theta) - b @ self.theta
-
-
-def quadratics(n_tasks=6, d=4):
-    generator = torch.Generator().manual_seed(0)
-    root = torch.randn(n_tasks, d, d, generator=generator).double()
-    b = torch.randn(n_tasks, d, 1, generator=generator).double()
-    empty = torch.zeros(n_tasks, 1, 1).double()
-    mask = torch.ones(n_tasks, d).double()
-    tasks = torch.arange(n_tasks)
-    return Episode(empty, empty, empty[..., 0], root @ root.mT, b, mask, tasks)
-
-
-def gradient_of(module, episode, way, weights=None, chunk_size=None):
-    module.zero_grad()
-    loss, losses = way(module, OBJECTIVE, episode, weights, chunk_size)
-    return torch.cat([p.grad.flatten() for p in module.parameters()]), loss, losses
-
-
-def network():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double()
-
-
-def modules():
-    torch.manual_seed(0)
-    steps = {"loss": squared_error, "lr": 0.1, "n_steps": 2}
-    normed = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 2)).double()
-    body = nn.Sequential(nn.Linear(3, 5), nn.Tanh()).double()
-    looped = GradientSteps(normed, 3, 2, **steps).train()
-    looped.use("loop")
-    return {
-        "stacked": GradientSteps(network(), 3, 2, **steps).train(),
-        "first order": GradientSteps(network(), 3, 2, first_order=True, **steps).train(),
-        "wrong under vmap": looped,
-        "ridge": RidgeSolve(body, 3, alpha=1.0, learn_alpha=True, scale=None).double().train(),
-        "heads": JointHeads(body, 3, 4, 2).double().train(),
-    }
+from skmeta.grouping._displacement import DisplacedGradient
+from skmeta.training import MeanGradient, TaskGradients
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([2.0, 0, 1, 1, 0, 2]).double()])
@@ -160,7 +101,7 @@ def test_identical_tasks_are_not_displaced():
 def test_heads_of_one_task_are_not_displaced():
     module, episode = modules()["heads"], ragged()
     nn.init.normal_(module.heads, generator=torch.Generator().manual_seed(0))
-    tasks = _Tasks(module, OBJECTIVE, episode, None)
+    tasks = TaskGradients(module, OBJECTIVE, episode, None)
     gradients, _ = tasks.gradients(tasks.weights)
     way = DisplacedGradient(0.0)
     gradient_of(module, episode, way)
