@@ -7,6 +7,7 @@ the share of wrong labels. Another seed draws other tasks and rows, and starts l
 difference to the learner alone has a 95 % interval by Student's t over the seeds.
 
     python benchmarks/task_augmentation.py
+    python benchmarks/task_augmentation.py --how interval
     python benchmarks/task_augmentation.py --collections milk --seeds 0 1 2
 """
 
@@ -109,7 +110,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--collections", nargs="*", default=["sinusoid", "milk", "cracker"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--how", nargs="*", choices=list(HOW), default=list(HOW))
+    parser.add_argument("--how", nargs="*", choices=list(HOW), default=["input", "hidden"])
     args = parser.parse_args()
     warnings.simplefilter("ignore", skmeta.DivergenceWarning)
     start = time.perf_counter()

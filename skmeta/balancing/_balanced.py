@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skmeta.inner import Episode, EpisodeModule
-from skmeta.training import MeanGradient, MeanOverTasks, TaskGradients, mean_over_tasks
+from skmeta.training import MeanGradient, MeanOverTasks, TaskGradients
 
 __all__ = ["BalancedGradient"]
 
@@ -88,7 +88,7 @@ class BalancedGradient(ABC):
             if name in parts:
                 parameter.grad = parts[name].view_as(parameter)
             else:
-                parameter.grad = mean_over_tasks(gradients[name], weights)
+                parameter.grad = gradients[name].mean(dim=0)
         return objective.aggregate(losses, weights), losses
 
 
