@@ -1,0 +1,580 @@
+"""A file gives back the estimator that was saved, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors
+import safetensors.numpy
+import torch
+from _instances import DRAWN_TASKS, INSTANCES
+from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+from skorch.callbacks import Callback, EarlyStopping
+from torch import nn
+
+import skmeta
+from skmeta import (
+    EmpiricalBayesClassifier,
+    EmpiricalBayesRegressor,
+    HeTRoM,
+    MAMLRegressor,
+    MultiHeadClassifier,
+    MultiHeadRegressor,
+    PerTask,
+    RidgeHeadRegressor,
+    Shared,
+    TaskGrouping,
+)
+
+_QUICK = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
+
+
+def tasks_for(estimator):
+    make = (
+        skmeta.make_classification_tasks if is_classifier(estimator) else skmeta.make_linear_tasks
+    )
+    return make(20, 12, random_state=0)
+
+
+def saved_and_loaded(estimator, folder, **options):
+    path = folder / "estimator.safetensors"
+    skmeta.save(estimator, path)
+    return skmeta.load(path, **options)
+
+
+def outputs(estimator, X, **given):
+    yield estimator.predict(X, **given)
+    for name in ("predict_proba", "transform"):
+        if hasattr(estimator, name):
+            yield getattr(estimator, name)(X, **given)
+
+
+def assert_same(loaded, estimator, X, **given):
+    pairs = list(zip(outputs(loaded, X, **given), outputs(estimator, X, **given), strict=True))
+    assert pairs
+    for found, expected in pairs:
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def names(params):
+    """Estimators among parameters are equal if they read alike."""
+    return {name: repr(value) for name, value in params.items()}
+
+
+@pytest.mark.parametrize("estimator", [*INSTANCES, *DRAWN_TASKS], ids=lambda e: type(e).__name__)
+def test_every_estimator_predicts_and_adapts_as_the_saved_one(estimator, tmp_path):
+    tasks = tasks_for(estimator)
+    drawn = getattr(estimator, "n_way", None) is not None
+    given = {} if drawn else {"groups": tasks.groups}
+    model = clone(estimator).fit(tasks.data, tasks.target, **given)
+    loaded = saved_and_loaded(model, tmp_path)
+    assert type(loaded) is type(model)
+    assert names(loaded.get_params()) == names(model.get_params())
+    assert_same(loaded, model, tasks.data, **given)
+    assert names(clone(loaded).get_params()) == names(estimator.get_params())
+
+    few = np.concatenate([np.flatnonzero(tasks.groups == group)[:6] for group in range(3)])
+    rest = np.setdiff1d(np.flatnonzero(tasks.groups < 3), few)
+    labels = np.array([f"task {group}" for group in tasks.groups])
+    adapted = model.adapt(tasks.data[few], tasks.target[few], groups=labels[few])
+    again = loaded.adapt(tasks.data[few], tasks.target[few], groups=labels[few])
+    assert_same(again, adapted, tasks.data[rest], groups=labels[rest])
+    assert_same(saved_and_loaded(adapted, tmp_path), adapted, tasks.data[rest], groups=labels[rest])
+
+
+def test_what_is_loaded_pickles_and_fits_again(tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, random_state=0)
+    model = MAMLRegressor(**_QUICK).fit(tasks.data, tasks.target, groups=tasks.groups)
+    loaded = pickle.loads(pickle.dumps(saved_and_loaded(model, tmp_path)))
+    assert_same(loaded, model, tasks.data, groups=tasks.groups)
+    loaded.fit(tasks.data, tasks.target, groups=tasks.groups)
+    assert_same(loaded, model, tasks.data, groups=tasks.groups)
+
+
+def test_an_estimator_that_is_not_fitted_keeps_its_parameters(tmp_path):
+    model = MAMLRegressor(
+        n_shots=(1, 3),
+        module=skmeta.MLP,
+        optimizer=skmeta.SAM,
+        net_params={"module__hidden_layer_sizes": (4,)},
+        random_state=np.random.RandomState(3),
+        inner_lr=np.float32(0.3),
+        lr=float("inf"),
+    )
+    loaded = saved_and_loaded(model, tmp_path)
+    found, expected = loaded.get_params(), model.get_params()
+    assert loaded.random_state.rand() == model.random_state.rand()
+    del found["random_state"], expected["random_state"]
+    assert found == expected
+    assert type(loaded.inner_lr) is np.float32
+    assert not hasattr(loaded, "net_")
+
+
+def test_a_pipeline_that_carries_a_frame_with_names_as_tasks(tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, 2, random_state=0)
+    X = pd.DataFrame(tasks.data, columns=["size", "age"])
+    X["city"] = [f"city {label}" for label in tasks.groups]
+    model = make_pipeline(
+        Shared(StandardScaler(), task_column="city"),
+        PerTask(StandardScaler(with_std=False), task_column="city"),
+        EmpiricalBayesRegressor(task_column="city"),
+    ).fit(X, tasks.target)
+    loaded = saved_and_loaded(model, tmp_path)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    new = X[:4].assign(city="new")
+    adapted = skmeta.adapt(model, new, tasks.target[:4])
+    again = skmeta.adapt(loaded, new, tasks.target[:4])
+    np.testing.assert_array_equal(again.predict(new), adapted.predict(new))
+
+
+def test_a_pipeline_of_columns(tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, 2, random_state=0)
+    X = pd.DataFrame(tasks.data, columns=["size", "age"])
+    X["kind"] = np.where(X["age"] > 0, "old", "new")
+    columns = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(FunctionTransformer(np.tanh), StandardScaler()), ["size"]),
+            ("kinds", OneHotEncoder(sparse_output=False), ["kind"]),
+        ],
+        remainder="passthrough",
+    )
+    model = make_pipeline(columns, RidgeHeadRegressor(**_QUICK))
+    model.fit(X, tasks.target, ridgeheadregressor__groups=tasks.groups)
+    loaded = saved_and_loaded(model, tmp_path)
+    inner = model[:-1].transform(X)
+    np.testing.assert_array_equal(loaded[:-1].transform(X), inner)
+    assert_same(loaded[-1], model[-1], inner, groups=tasks.groups)
+
+
+def test_the_best_estimator_of_a_search(tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, random_state=0)
+    X = np.column_stack([tasks.groups, tasks.data])
+    search = GridSearchCV(
+        RidgeHeadRegressor(task_column=0, **_QUICK),
+        {"module__activation": ["relu", "tanh"], "lr": [1e-3, 1e-2]},
+        cv=skmeta.EpisodicKFold(2, n_shots=4, task_column=0, random_state=0),
+    ).fit(X, tasks.target)
+    loaded = saved_and_loaded(search.best_estimator_, tmp_path)
+    np.testing.assert_array_equal(loaded.predict(X), search.predict(X))
+    assert loaded.get_params() == search.best_estimator_.get_params()
+
+
+def test_nested_meta_transformers(tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 12, random_state=0)
+    grouping = TaskGrouping(MAMLRegressor(n_shots=3, **_QUICK), n_groups=2, random_state=0)
+    model = HeTRoM(grouping).fit(tasks.data, tasks.target, groups=tasks.groups.astype(object))
+    loaded = saved_and_loaded(model, tmp_path)
+    assert_same(loaded, model, tasks.data, groups=tasks.groups)
+    np.testing.assert_array_equal(loaded.suspect_tasks_, model.suspect_tasks_)
+    np.testing.assert_array_equal(loaded.estimator_.labels_, model.estimator_.labels_)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        EmpiricalBayesRegressor(offset=HistGradientBoostingRegressor(max_iter=5)),
+        EmpiricalBayesClassifier(offset=HistGradientBoostingClassifier(max_iter=5)),
+        MultiHeadRegressor(head=Ridge(alpha=0.3), **_QUICK),
+        MultiHeadClassifier(head=LogisticRegression(C=2.0), **_QUICK),
+        MultiHeadClassifier(head=SVC(), **_QUICK),
+    ],
+    ids=["boosting", "boosted classes", "ridge", "logistic", "support vectors"],
+)
+def test_fitted_estimators_of_scikit_learn(model, tmp_path):
+    tasks = tasks_for(model)
+    model.fit(tasks.data, tasks.target, groups=tasks.groups)
+    loaded = saved_and_loaded(model, tmp_path)
+    given = {"groups": tasks.groups}
+    np.testing.assert_array_equal(
+        loaded.predict(tasks.data, **given), model.predict(tasks.data, **given)
+    )
+
+
+class Body(nn.Module):
+    def __init__(self, n_features_in, width=6):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(n_features_in, width), nn.LayerNorm(width))
+        self.register_buffer("scale", torch.tensor(0.5))
+        self.again = self.inner  # a module may hang in two places
+
+    def forward(self, X):
+        return torch.tanh(self.again(X)) * self.scale
+
+
+@pytest.mark.parametrize("module", [Body, Body(5, 4), Body(5, 4).to(torch.float64)])
+def test_a_module_of_the_reader(module, tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, random_state=0)
+    model = RidgeHeadRegressor(module=module, max_iter=5, random_state=0)
+    model.fit(tasks.data, tasks.target, groups=tasks.groups)
+    loaded = saved_and_loaded(model, tmp_path, trusted=[Body])
+    assert_same(loaded, model, tasks.data, groups=tasks.groups)
+    network = loaded.net_.module_.body
+    assert network.again is network.inner
+    with pytest.raises(ValueError, match=r"test_save_and_load:Body.*trusted=\[Body\]"):
+        skmeta.load(tmp_path / "estimator.safetensors")
+
+
+def test_a_class_of_the_reader_may_have_moved(tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, random_state=0)
+    model = RidgeHeadRegressor(module=Body, max_iter=2).fit(tasks.data, tasks.target)
+    moved = type("Body", (Body,), {"__module__": "elsewhere"})
+    loaded = saved_and_loaded(model, tmp_path, trusted=[moved])
+    assert type(loaded.net_.module_.body) is moved
+    assert_same(loaded, model, tasks.data)
+
+
+def test_what_only_training_needs_is_left_out(tmp_path):
+    class Stop(EarlyStopping):
+        pass
+
+    tasks = skmeta.make_linear_tasks(20, 8, random_state=0)
+    callbacks = [Stop(monitor="train_loss", patience=100)]
+    model = RidgeHeadRegressor(callbacks=callbacks, **_QUICK).fit(tasks.data, tasks.target)
+    loaded = saved_and_loaded(model, tmp_path)
+    assert loaded.callbacks is None
+    assert not hasattr(loaded.net_, "optimizer_")
+    assert loaded.net_.history == model.net_.history
+    assert loaded.net_.history[:, "train_loss"] == model.net_.history[:, "train_loss"]
+    assert "initialized" in repr(loaded.net_)
+
+
+def test_a_history_that_is_not_plain_is_left_out(tmp_path):
+    class Record(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("net", object())
+
+    tasks = skmeta.make_linear_tasks(20, 8, random_state=0)
+    model = RidgeHeadRegressor(callbacks=[Record()], **_QUICK).fit(tasks.data, tasks.target)
+    assert len(saved_and_loaded(model, tmp_path).net_.history) == 0
+
+
+class Doubled(TransformerMixin, BaseEstimator):
+    def __init__(self, by=2):
+        self.by = by
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):
+        return self.by * X
+
+
+def test_a_transformer_of_the_reader(tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, random_state=0)
+    model = make_pipeline(Doubled(), EmpiricalBayesRegressor()).fit(tasks.data, tasks.target)
+    loaded = saved_and_loaded(model, tmp_path, trusted=[Doubled])
+    np.testing.assert_array_equal(loaded.predict(tasks.data), model.predict(tasks.data))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            Shared(FunctionTransformer(lambda X: X)),
+            r"Shared\.transformer\.func is the function .*<la",
+        ),
+        (
+            Shared(FunctionTransformer(os.system)),
+            r"Shared\.transformer\.func is the function .*system",
+        ),
+        (
+            MAMLRegressor(net_params={"a": object()}),
+            r"MAMLRegressor\.net_params\['a'\] is of the type",
+        ),
+        (
+            MAMLRegressor(net_params={"a": [subprocess.Popen]}),
+            r"\['a'\]\[0\] is of .*subprocess:Popen",
+        ),
+        (MAMLRegressor(inner_lr=1j), r"MAMLRegressor\.inner_lr is of the type builtins:complex"),
+        (MAMLRegressor(lr=torch.ones(2, dtype=torch.bfloat16)), "lr is a tensor of torch.bfloat16"),
+    ],
+    ids=["lambda", "system", "object", "class", "complex", "bfloat16"],
+)
+def test_what_cannot_be_stored_is_named_when_saving(model, message, tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    with pytest.raises(ValueError, match=message + ".*pickle"):
+        skmeta.save(model, path)
+    assert not path.exists()
+
+
+def test_only_estimators_are_saved(tmp_path):
+    with pytest.raises(TypeError, match="takes an estimator, got dict"):
+        skmeta.save({}, tmp_path / "estimator.safetensors")
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    tasks = skmeta.make_linear_tasks(10, 6, random_state=0)
+    return EmpiricalBayesRegressor().fit(tasks.data, tasks.target, groups=tasks.groups)
+
+
+def rewritten(path, *, change=None, **metadata):
+    """Write a file anew as its author could, checksum included."""
+    from skmeta.saving import _file
+
+    with safetensors.safe_open(path, framework="numpy") as file:
+        noted = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if change is not None:
+        text = change(arrays["structure"].tobytes().decode())
+        arrays["structure"] = np.frombuffer(text.encode(), dtype=np.uint8)
+    noted["checksum"] = str(_file._checksum(arrays))
+    safetensors.numpy.save_file(arrays, path, {**noted, **metadata})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os:system",
+        "posix:system",
+        "builtins:eval",
+        "builtins:type",
+        "subprocess:Popen",
+        "functools:partial",
+        "numpy:load",
+        "numpy.lib.npyio:NpzFile",
+        "pickle:Unpickler",
+        "skmeta.base._deep:copy",
+        "skmeta.base._deep:copy.os.system",
+        "skmeta.saving._file:os.system",
+        "skmeta.no_such:Thing",
+        "skmetaevil:Thing",
+        "sklearn.utils._bunch:dict",
+        "sklearn.pipeline:Parallel",
+        "sklearn.svm._base:abstractmethod",
+        "torch:load",
+        "torch.nn:DataParallel",
+        "torch.nn.parallel.distributed:DistributedDataParallel",
+        "torch.jit._script:ScriptModule",
+        "skorch.net:NeuralNet",
+        "test_save_and_load:Body",
+        "",
+        ":",
+        "..:x",
+    ],
+)
+@pytest.mark.parametrize("kind", ["instance", "class", "made"])
+def test_a_file_names_no_class_outside_of_the_list(name, kind, fitted, tmp_path, monkeypatch):
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(fitted, path)
+
+    def change(text):
+        whole = json.loads(text)
+        place = whole["root"]["at"]
+        whole["table"][place] = {
+            "kind": kind,
+            "class": name,
+            "items": [],
+            "arguments": ["true"],
+            "state": [],
+        }
+        return json.dumps(whole)
+
+    rewritten(path, change=change)
+    before = set(sys.modules)
+    with pytest.raises(ValueError, match=r"names the class|not made of"):
+        skmeta.load(path)
+    assert all(
+        added.startswith(("skmeta", "sklearn", "torch")) for added in set(sys.modules) - before
+    )
+
+
+def test_a_file_names_no_function_but_those_of_the_list(fitted, tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    for kind, name in [("function", "os:system"), ("ufunc", "load"), ("dtype", "load")]:
+        skmeta.save(fitted, path)
+        entry = {"kind": kind, "name": name}
+        text = json.dumps({"root": {"at": 0}, "table": [entry]})
+        rewritten(path, change=lambda _, text=text: text)
+        with pytest.raises(ValueError, match=name):
+            skmeta.load(path)
+
+
+def test_bytes_for_skorch_to_unpickle_are_not_unpickled(tmp_path):
+    tasks = skmeta.make_linear_tasks(10, 6, random_state=0)
+    model = RidgeHeadRegressor(**_QUICK).fit(tasks.data, tasks.target)
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(model, path)
+    added = '["__cuda_dependent_attributes__","cos\\\\nsystem"],["_modules",'
+    rewritten(
+        path, change=lambda text: text.replace('["_modules",', added.replace("\\\\", "\\"), 1)
+    )
+    assert vars(skmeta.load(path).net_)["__cuda_dependent_attributes__"] == "cos\nsystem"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [],
+        [{}],
+        [{"kind": "no such"}],
+        [{"kind": "tuple", "items": [{"at": 0}]}],
+        [{"kind": "array", "name": "no such"}],
+        [{"kind": "dict", "items": [[{"at": 0}, 1]]}],
+        [{"kind": "instance", "class": "builtins:object", "items": [["a", 1]]}],
+        [{"kind": "instance", "class": "sklearn.tree._tree:Tree", "items": []}],
+        [{"kind": "array", "name": "0", "dtype": "|O", "shape": [1]}],
+    ],
+    ids=str,
+)
+def test_a_table_without_sense_is_refused(table, fitted, tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(fitted, path)
+    rewritten(path, change=lambda _: json.dumps({"root": {"at": 0}, "table": table}))
+    with pytest.raises(ValueError, match=r"damaged|Python objects"):
+        skmeta.load(path)
+
+
+def test_damaged_files_are_refused(fitted, tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(fitted, path)
+    content = path.read_bytes()
+    for damaged in (b"", b"text", content[:50], content[:-1], content + b"0"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"estimator\.safetensors is damaged, or no file"):
+            skmeta.load(path)
+    for position in (len(content) - 5, len(content) // 2):
+        flipped = bytearray(content)
+        flipped[position] ^= 1
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match="checksum"):
+            skmeta.load(path)
+    with pytest.raises(FileNotFoundError):
+        skmeta.load(tmp_path / "no such file")
+
+
+def test_tensors_of_others_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    safetensors.numpy.save_file({"weight": np.ones(2)}, path)
+    with pytest.raises(ValueError, match=r"no estimator that skmeta\.save wrote"):
+        skmeta.load(path)
+
+
+def test_a_newer_format_is_refused(fitted, tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(fitted, path)
+    rewritten(path, format="2", skmeta="9.1")
+    with pytest.raises(ValueError, match=r"format 2, written by skmeta 9\.1.*up to 1\. Upgrade"):
+        skmeta.load(path)
+
+
+def test_versions_are_recorded(fitted, tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(fitted, path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        noted = file.metadata()
+    assert noted["skmeta"] == skmeta.__version__
+    assert noted["torch"] == torch.__version__
+    assert {"format", "numpy", "python", "scikit-learn"} < noted.keys()
+
+
+def test_another_scikit_learn_warns_as_when_unpickling(tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(StandardScaler().fit(np.ones((3, 2))), path)
+    rewritten(
+        path,
+        change=lambda text: re.sub(
+            r'"_sklearn_version","[\d.]+"', '"_sklearn_version","1.2.0"', text
+        ),
+    )
+    with pytest.warns(InconsistentVersionWarning, match=r"StandardScaler from version 1\.2\.0"):
+        skmeta.load(path)
+
+
+def test_a_device_that_is_missing_becomes_the_cpu(tmp_path):
+    tasks = skmeta.make_linear_tasks(10, 6, random_state=0)
+    model = RidgeHeadRegressor(**_QUICK).fit(tasks.data, tasks.target)
+    path = tmp_path / "estimator.safetensors"
+    skmeta.save(model, path)
+    rewritten(path, change=lambda text: text.replace('"cpu"', '"cuda:99"'))
+    with pytest.warns(UserWarning, match="the device 'cuda:99'.*on the CPU"):
+        loaded = skmeta.load(path)
+    assert loaded.device == "cpu"
+    assert_same(loaded, model, tasks.data)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3).T,
+        np.array(3.5, dtype=np.float16),
+        np.empty((0, 3), dtype=np.int8),
+        np.array(["a", "bcd"]),
+        np.array(["2020-01-01", "NaT"], dtype="M8[D]"),
+        np.array([1 + 2j]),
+        np.arange(3, dtype=">i4"),
+        np.array([(1, 2.5)], dtype=np.dtype([("a", "i1"), ("b", "f8")], align=True)),
+        np.array([("x", 1)], dtype=[("task", object), ("loss", float)]),
+        np.array([["x", 1, None], [2.5, ("a", 1), float("inf")]], dtype=object),
+        np.arange(10)[::3],
+    ],
+    ids=[
+        "fortran",
+        "half",
+        "empty",
+        "text",
+        "dates",
+        "complex",
+        "big",
+        "records",
+        "mixed",
+        "objects",
+        "strided",
+    ],
+)
+def test_arrays_keep_type_shape_and_order_of_memory(array, tmp_path):
+    found = saved_and_loaded(StandardScaler(with_mean=array), tmp_path).with_mean
+    assert found.dtype == array.dtype
+    assert found.shape == array.shape
+    assert found.flags.f_contiguous == array.flags.f_contiguous or array.ndim == 1
+    assert found.flags.writeable
+    np.testing.assert_array_equal(found, array)
+
+
+def test_values_keep_their_type_and_what_is_shared_stays_shared(tmp_path):
+    shared = np.ones(3)
+    loop = [shared]
+    loop.append(loop)
+    values = {
+        "loop": loop,
+        "shared": shared,
+        2: (1, -1.5, True, None, 10**30),
+        ("a", 1): {3, 4},
+        "frozen": frozenset("a"),
+        "slice": slice(1, None),
+        "types": [np.dtype("f4"), torch.float64, float, nn.Linear, torch.optim.Adam, np.float32],
+        "device": torch.device("cpu"),
+        "size": torch.Size([2, 3]),
+        "nan": np.float64("nan"),
+    }
+    found = saved_and_loaded(StandardScaler(with_mean=values), tmp_path).with_mean
+    assert found["loop"][1] is found["loop"]
+    assert found["loop"][0] is found["shared"]
+    assert np.isnan(found["nan"])
+    plain = [2, ("a", 1), "frozen", "slice", "types", "device", "size"]
+    assert [found[name] for name in plain] == [values[name] for name in plain]
+    assert type(found["size"]) is torch.Size
+
+
+def test_without_safetensors_the_error_says_what_to_install(fitted, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"skmeta\[save\]"):
+        skmeta.save(fitted, tmp_path / "estimator.safetensors")
