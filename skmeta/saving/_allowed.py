@@ -10,26 +10,42 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from torch import nn, optim
 
-__all__ = ["FUNCTIONS", "find_class", "find_function", "is_compiled", "is_known", "name_of"]
+__all__ = ["FUNCTIONS", "find_class", "find_function", "is_known", "is_made", "name_of"]
 
-FUNCTIONS = ("gpytorch.utils.transforms:inv_softplus",)  # the constraints of kernels hold it
+_SCORES = ("chi2", "f_classif", "f_regression", "r_regression")
+FUNCTIONS = (
+    "gpytorch.utils.transforms:inv_softplus",  # the constraints of kernels hold it
+    *(f"sklearn.feature_selection._univariate_selection:{name}" for name in _SCORES),
+    "sklearn.feature_selection._mutual_info:mutual_info_classif",
+    "sklearn.feature_selection._mutual_info:mutual_info_regression",
+)
 
 _BUILTIN = (bool, float, int, object, str)  # as values of parameters called dtype
 # Parts of scikit-learn's estimators that are no estimators themselves.
 _PARTS = (
+    "sklearn.calibration:_CalibratedClassifier",
     "sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor",
-    "sklearn.tree._tree:Tree",
     "sklearn.utils._bunch:Bunch",
     "sklearn.utils._metadata_requests:MetadataRequest",
     "sklearn.utils._metadata_requests:MethodMetadataRequest",
 )
+_MADE = (
+    "scipy.interpolate._bsplines",
+    "sklearn._loss._loss",
+    "sklearn.linear_model._sgd_fast",
+    "sklearn.metrics._dist_metrics",
+    "sklearn.neighbors._ball_tree",
+    "sklearn.neighbors._kd_tree",
+    "sklearn.tree._tree",
+)
 _MODULES_OF_PARTS = (
+    *(f"{module}:" for module in _MADE),
     "sklearn._loss.",
     "sklearn.gaussian_process.kernels:",
     "sklearn.neural_network._stochastic_optimizers:",
 )
 _PLACES = ("skmeta.", "sklearn.", "torch.nn.modules.", "torch.optim.", "gpytorch.")
-_WHOLE_PLACES = ("builtins", "numpy")  # never their submodules
+_WHOLE_PLACES = ("builtins", "numpy", "scipy.interpolate._bsplines")  # never their submodules
 
 
 def name_of(cls: Any) -> str:
@@ -43,7 +59,7 @@ def is_known(cls: type) -> bool:
     match name.partition(".")[0]:
         case "skmeta":
             return True
-        case "sklearn":
+        case "sklearn" | "scipy":
             part = name in _PARTS or name.startswith(_MODULES_OF_PARTS)
             return part or issubclass(cls, BaseEstimator)
         case "torch":
@@ -55,9 +71,9 @@ def is_known(cls: type) -> bool:
     return cls in _BUILTIN or (cls.__module__ == "numpy" and issubclass(cls, np.generic))
 
 
-def is_compiled(name: str) -> bool:
-    """Return whether a class has no attributes to set, and is made of arguments."""
-    return name == "sklearn.tree._tree:Tree" or name.startswith("sklearn._loss._loss:")
+def is_made(name: str) -> bool:
+    """Return whether objects of a class are made of arguments: most are compiled."""
+    return name.partition(":")[0] in _MADE
 
 
 def find_class(name: str, trusted: Iterable[type] = ()) -> type:
@@ -90,7 +106,7 @@ def find_class(name: str, trusted: Iterable[type] = ()) -> type:
     if exact or len(moved) == 1:
         return (exact or moved)[0]
     raise ValueError(
-        f"The file names the class {name!r}, which is none of skmeta, of scikit-learn's estimators "
+        f"it names the class {name!r}, which is none of skmeta, of scikit-learn's estimators "
         "or of torch's layers. If it is yours and you trust the file, pass the class itself: "
         f"load(path, trusted=[{qualname.rpartition('.')[2]}])."
     )
@@ -99,7 +115,7 @@ def find_class(name: str, trusted: Iterable[type] = ()) -> type:
 def find_function(name: str) -> Any:
     """Return the function that a file names."""
     if name not in FUNCTIONS:
-        raise ValueError(f"The file names the function {name!r}, which no file may do.")
+        raise ValueError(f"it names the function {name!r}, which no file may do.")
     return _found(*name.split(":"))
 
 

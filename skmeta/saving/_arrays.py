@@ -32,7 +32,7 @@ def unpack(stored: NDArray[Any], spec: dict[str, Any]) -> NDArray[Any]:
     if "dtype" in spec:
         dtype = np.lib.format.descr_to_dtype(_as_descr(spec["dtype"]))
         if dtype.hasobject:
-            raise ValueError("bytes cannot stand for Python objects")
+            raise ValueError("it has bytes that stand for Python objects.")
         stored = np.frombuffer(bytearray(stored.tobytes()), dtype).reshape(spec["shape"])
     return stored.T if spec.get("transposed") else stored
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skorch.history import History
 from torch import nn
 
-from skmeta.saving._allowed import find_class, find_function, is_compiled
+from skmeta.saving._allowed import find_class, find_function, is_made
 from skmeta.saving._arrays import unpack
 from skmeta.saving._state import set_state
 
@@ -120,9 +120,11 @@ class Decoder:
         raise KeyError(kind)
 
     def _made(self, entry: dict[str, Any]) -> Any:
-        if not is_compiled(entry["class"]):
-            raise ValueError(f"{entry['class']!r} is not made of arguments")
-        made = find_class(entry["class"])(*map(self.decode, entry["arguments"]))
+        if not is_made(entry["class"]):
+            raise ValueError(f"{entry['class']!r} is not made of arguments.")
+        cls: Any = find_class(entry["class"])
+        arguments = self.decode(entry["arguments"])
+        made = cls.__new__(cls) if arguments is None else cls(*arguments)
         for state in map(self.decode, entry["state"]):
             made.__setstate__(state)
         return made
@@ -137,7 +139,8 @@ class Decoder:
         return unpack(self.arrays[entry["name"]], entry)
 
     def _tensor(self, entry: dict[str, Any]) -> torch.Tensor:
-        return torch.from_numpy(self._array(entry)).to(self._device(entry["device"]))
+        # Copied to where torch aligns memory: the bits of products may depend on it.
+        return torch.from_numpy(self._array(entry)).clone().to(self._device(entry["device"]))
 
     def _device(self, name: str) -> str:
         """Return a device if this machine has it, else the CPU."""
@@ -182,14 +185,14 @@ def _records(fields: dict[str, NDArray[Any]]) -> NDArray[Any]:
 def _torch_dtype(name: str) -> torch.dtype:
     dtype = getattr(torch, name)
     if not isinstance(dtype, torch.dtype):
-        raise ValueError(f"{name!r} is no type of torch")
+        raise ValueError(f"{name!r} is no type of torch.")
     return dtype
 
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:
     cls = getattr(np.random, state["bit_generator"])
     if not (isinstance(cls, type) and issubclass(cls, np.random.BitGenerator)):
-        raise ValueError(f"{cls!r} is no bit generator of numpy")
+        raise ValueError(f"{cls!r} is no bit generator of numpy.")
     bits = cls()
     bits.state = state
     return np.random.Generator(bits)
@@ -198,5 +201,5 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
 def _ufunc(name: str) -> np.ufunc:
     function = getattr(np, name)
     if not isinstance(function, np.ufunc):
-        raise ValueError(f"{name!r} is no ufunc of numpy")
+        raise ValueError(f"{name!r} is no ufunc of numpy.")
     return function

@@ -15,9 +15,9 @@ from skorch import NeuralNet
 from skorch.history import History
 from torch import Tensor, nn
 
-from skmeta.saving._allowed import FUNCTIONS, is_compiled, is_known, name_of
+from skmeta.saving._allowed import FUNCTIONS, is_known, is_made, name_of
 from skmeta.saving._arrays import pack
-from skmeta.saving._state import state_of
+from skmeta.saving._state import arguments_of, state_of
 from skmeta.training import EpisodeNet
 
 __all__ = ["Encoder"]
@@ -140,12 +140,12 @@ class Encoder:
         if isinstance(value, NeuralNet) and not isinstance(value, EpisodeNet):
             self._refuse(path, f"a net of skorch, {type(value).__name__}")
         name = self._class(type(value), path)
-        if is_compiled(name):
-            _, arguments, *state = value.__reduce__()
+        if is_made(name):
+            arguments, state = arguments_of(value)
             return {
                 "kind": "made",
                 "class": name,
-                "arguments": self._items(arguments, path),
+                "arguments": self.encode(arguments, path),
                 "state": self._items(state, path),
             }
         state = state_of(value)

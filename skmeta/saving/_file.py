@@ -50,7 +50,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Any, dict[str, NDArray
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is damaged, or no file of skmeta.save: {error}.") from error
-    if metadata.get("checksum") != str(_checksum(arrays)):
+    if _STRUCTURE not in arrays or metadata.get("checksum") != str(_checksum(arrays)):
         raise ValueError(f"{path} is damaged: its content does not have the checksum noted in it.")
     whole = json.loads(arrays.pop(_STRUCTURE).tobytes())
     return whole["root"], whole["table"], arrays

@@ -73,8 +73,10 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[type] = ()) -> Any:
     >>> bool((loaded.predict(rows, groups) == model.predict(rows, groups)).all())
     True
     """
+    root, table, arrays = read_file(path)
     try:
-        root, table, arrays = read_file(path)
         return Decoder(table, arrays, trusted).decode(root)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be loaded: {error}") from error
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {type(error).__name__}, {error}.") from error

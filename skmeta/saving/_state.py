@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from typing import Any
 
+from scipy.interpolate import BSpline
 from skorch import NeuralNet
 from skorch.history import History
 from torch import nn
@@ -14,7 +15,7 @@ from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.training import EpisodeNet
 
-__all__ = ["set_state", "state_of"]
+__all__ = ["arguments_of", "set_state", "state_of"]
 
 _KEPT_OF_NET = (
     "_modules",
@@ -48,6 +49,14 @@ def state_of(instance: Any) -> Any:
         # They are for load_state_dict alone, and gpytorch's are methods.
         state = {**state, "_load_state_dict_pre_hooks": OrderedDict()}
     return state
+
+
+def arguments_of(made: Any) -> tuple[Any, list[Any]]:
+    """Return what to make an object of, None for nothing at all, and its state if it has one."""
+    if isinstance(made, BSpline):
+        return (made.t, made.c, made.k, made.extrapolate, made.axis), []
+    made_by, arguments, *state = made.__reduce__()
+    return arguments if made_by is type(made) else None, state
 
 
 def set_state(instance: Any, state: Any) -> None:
