@@ -43,7 +43,7 @@ class Decoder:
         self.arrays = arrays
         self.trusted = tuple(trusted)
         self._built: dict[int, Any] = {}
-        self._missing: set[str] = set()
+        self._told = False  # of a device that is missing
 
     def decode(self, code: Any) -> Any:
         """Return the value that `code` stands for."""
@@ -147,8 +147,8 @@ class Decoder:
         try:
             torch.empty(0, device=name)
         except (AssertionError, NotImplementedError, RuntimeError):
-            if name not in self._missing:
-                self._missing.add(name)
+            if not self._told:
+                self._told = True
                 warnings.warn(
                     f"The estimator was on the device {name!r}, which this machine does not have; "
                     "it is loaded on the CPU.",

@@ -31,6 +31,8 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[type] = ()) -> Any:
 
     Raises
     ------
+    TypeError
+        If `trusted` has something other than classes.
     ValueError
         If the file is damaged, of a newer format, or names a class that is none of skmeta, of
         scikit-learn's estimators, of torch's layers and optimizers, or `trusted`.
@@ -73,6 +75,10 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[type] = ()) -> Any:
     >>> bool((loaded.predict(rows, groups) == model.predict(rows, groups)).all())
     True
     """
+    trusted = tuple(trusted)
+    for cls in trusted:
+        if not isinstance(cls, type):
+            raise TypeError(f"trusted takes classes, got {cls!r}.")
     root, table, arrays = read_file(path)
     try:
         return Decoder(table, arrays, trusted).decode(root)

@@ -30,7 +30,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If `estimator` is no estimator.
+        If `estimator` is no estimator, or a search, of which `best_estimator_` can be saved.
     ValueError
         If an attribute cannot be stored without code, such as a function. The error says which;
         nothing is written.
@@ -74,6 +74,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(estimator, BaseEstimator):
         raise TypeError(f"save takes an estimator, got {type(estimator).__name__}.")
+    if hasattr(estimator, "return_train_score"):  # searches have no public class in common
+        raise TypeError(f"A {type(estimator).__name__} is not saved; save its best_estimator_.")
     encoder = Encoder()
     root = encoder.encode(estimator, type(estimator).__name__)
     write_file(path, root, encoder.table, encoder.arrays)

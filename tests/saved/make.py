@@ -7,7 +7,6 @@ or a new format, and never again: that old files can be read is what they test.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +65,7 @@ if __name__ == "__main__":
     for name, estimator in ESTIMATORS.items():
         path = FOLDER / f"{name}-{skmeta.__version__}.safetensors"
         if path.exists():
-            sys.exit(f"{path} exists, and stays as it was made.")
+            continue
         X, groups = given(name)
         model = estimator.fit(X, targets(name), **groups)
         skmeta.save(model, path)
