@@ -84,6 +84,7 @@ from skmeta.multitask import (
 )
 from skmeta.optim import SAM
 from skmeta.robust import HeTRoM
+from skmeta.saving import load, save
 from skmeta.utils.estimator_checks import check_meta_learner
 
 __all__ = [
@@ -156,12 +157,14 @@ __all__ = [
     "describe_tasks",
     "group_tasks",
     "list_collections",
+    "load",
     "load_collection",
     "load_gapminder",
     "load_glyphs",
     "make_classification_tasks",
     "make_linear_tasks",
     "make_sinusoid_tasks",
+    "save",
     "select_context",
     "task_dissimilarity",
     "task_scorer",

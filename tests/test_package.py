@@ -107,3 +107,12 @@ def test_snippets_of_the_page_on_choosing_run():
     assert np.isfinite(names["table"]["score"]).all()
     assert np.isfinite(names["errors"].errors).all()
     plt.close("all")
+
+
+def test_snippets_of_the_page_on_saving_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "saving.md").read_text(), re.S)
+    assert len(blocks) == 2
+    names: dict[str, object] = {"__name__": "page"}
+    for block in blocks:
+        exec(compile(block, "saving.md", "exec"), names)
