@@ -2,6 +2,7 @@
 
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
+from skmeta.auto import AutoMetaClassifier, AutoMetaRegressor
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -84,6 +85,8 @@ __all__ = [
     "ANILClassifier",
     "ANILRegressor",
     "AdaptationCurveDisplay",
+    "AutoMetaClassifier",
+    "AutoMetaRegressor",
     "BayesianHeadRegressor",
     "BootstrappedMAMLClassifier",
     "BootstrappedMAMLRegressor",
