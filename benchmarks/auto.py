@@ -43,7 +43,7 @@ def sample(groups: Array, tasks: Array, most: int, rng: np.random.Generator) -> 
 def episodes(
     groups: Array, tasks: Array, shots: Array, rng: np.random.Generator
 ) -> Iterator[tuple[Array, Array]]:
-    """Yield the known rows and those asked for, at each number of shots; the latter are the same."""
+    """Yield known rows for each number of shots, and those asked for, which are the same."""
     drawn = [sample(groups, [task], int(shots[-1]) + QUERIES, rng) for task in tasks]
     drawn = [rows for rows in drawn if len(rows) > shots[-1]]
     for n_shots in shots:

@@ -173,7 +173,8 @@ class BaseAutoMeta(BaseMetaLearner):
         for trial in ranking(trials):
             try:
                 with _routed():
-                    self.estimator_ = clone(candidates[trial.name]).fit(rows.X, rows.y, **given)
+                    fitted = clone(candidates[trial.name]).fit(rows.X, rows.y, **given)
+                self.estimator_ = getattr(fitted, "best_estimator_", fitted)  # of a search
                 return trial
             except Exception as error:
                 trial.status, trial.scores = failure(error), None

@@ -66,7 +66,8 @@ def default_classifiers(
     seed : int
         For what they draw.
     own_label_sets : bool
-        Whether tasks have label sets of their own. Pooled models are left out then.
+        Whether tasks have label sets of their own. Pooled models and intercepts,
+        which cannot tell classes never seen apart, are left out then.
 
     Returns
     -------
@@ -83,17 +84,17 @@ def default_classifiers(
             RidgeHeadClassifier(n_shots=shots, stratify=own_label_sets, **network)
         ),
     }
-    bayes: dict[str, Any] = {
-        "mixed intercepts": EmpiricalBayesClassifier("intercept", **label_sets),
+    linear_by_task: dict[str, Any] = {
         "mixed effects": EmpiricalBayesClassifier(**label_sets),
         "per-task linear": PerTaskClassifier(linear, **label_sets),
     }
     if own_label_sets:
-        return {**bayes, **networks}
+        return {**linear_by_task, **networks}
     return {
         "pooled linear": PooledClassifier(pooled_linear, **label_sets),
         "pooled boosting": PooledClassifier(boosting, **label_sets),
-        **bayes,
+        "mixed intercepts": EmpiricalBayesClassifier("intercept", **label_sets),
+        **linear_by_task,
         "mixed intercepts on boosting": EmpiricalBayesClassifier(
             "intercept", offset=boosting, **label_sets
         ),

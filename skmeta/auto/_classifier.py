@@ -33,10 +33,10 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
     - "multi-head network": `MultiHeadClassifier`, with logistic heads;
     - "ridge-head network": `RidgeHeadClassifier`.
 
-    Those that start from a pooled model are only tried where tasks share a label set. Of those
-    that the best one beats by no more than one standard error of the difference, in pairs over
-    tasks, the first of this list is chosen. So where nothing that is learned of a new task
-    helps, it is a pooled model. The chosen one is fitted to all tasks.
+    Pooled models, those on boosting and mixed intercepts are only tried where tasks share a label
+    set. Of those that the best one beats by no more than one standard error of the difference, in
+    pairs over tasks, the first of this list is chosen. So where nothing that is learned of a new
+    task helps, it is a pooled model. The chosen one is fitted to all tasks.
 
     Parameters
     ----------

@@ -29,17 +29,21 @@ class _PerTask(BaseMetaLearner):
     _pooled: Any
 
     def _learn(self, data: TaskData, y: NDArray[Any]) -> None:
-        self.scaler_ = StandardScaler().fit(data.X)
-        Z = self.scaler_.transform(data.X)
+        self.scaler_ = StandardScaler().fit(data.X.astype(np.float64))
+        Z = self._scale(data.X)
         codes = np.repeat(np.arange(data.table.n_tasks), data.sizes)
         separate = SeparateModels(self.estimators, support="random").fit(Z, y, groups=codes)
         # For 1, 2, 4, 8 ... known rows, so that tuning costs a fit and not each new task.
         doublings = range(int(data.sizes.max()).bit_length())
         self.chosen_ = [separate.choose(1 << number) for number in doublings]
 
+    def _scale(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        Z: NDArray[np.float64] = self.scaler_.transform(X.astype(np.float64))
+        return Z
+
     def _fit_models(self, data: TaskData, y: NDArray[Any]) -> State:
         models = np.full(data.table.n_tasks, None, dtype=object)
-        Z = self.scaler_.transform(data.X)
+        Z = self._scale(data.X)
         for task, size in enumerate(data.sizes.tolist()):
             rows = slice(data.table.offsets[task], data.table.offsets[task + 1])
             if self._can_fit(y[rows]):
@@ -53,7 +57,7 @@ class _PerTask(BaseMetaLearner):
     def _run(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64], width: int
     ) -> NDArray[Any]:
-        Z = self.scaler_.transform(X)
+        Z = self._scale(X)
         table = TaskTable.from_labels(codes)
         outputs = np.zeros((len(X), width), dtype=X.dtype)
         for task, rows in zip(
@@ -93,11 +97,14 @@ class PerTaskRegressor(MetaRegressorMixin, _PerTask):
         self.task_column = task_column
         self.unseen = unseen
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = False
+        return tags
+
     def _fit_prior(self, data: TaskData) -> None:
-        if data.y.shape[1] > 1:
-            raise ValueError(f"y has {data.y.shape[1]} outputs; one is expected.")
         self._learn(data, data.y[:, 0])
-        Z = self.scaler_.transform(data.X)
+        Z = self._scale(data.X)
         self._pooled = clone(self.estimators[0]).fit(Z, data.y[:, 0])
 
     def _adapt_tasks(self, data: TaskData) -> State:
@@ -147,7 +154,7 @@ class PerTaskClassifier(MetaClassifierMixin, _PerTask):
         self._learn(data, data.y)
         self._pooled = None
         if not self._own_labels:
-            self._pooled = clone(self.estimators[0]).fit(self.scaler_.transform(data.X), data.y)
+            self._pooled = clone(self.estimators[0]).fit(self._scale(data.X), data.y)
 
     def _can_fit(self, y: NDArray[Any]) -> bool:
         return len(y) > 0 and bool((y != y[0]).any())

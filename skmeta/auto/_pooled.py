@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils import get_tags
 
 from skmeta.base import BaseMetaLearner, MetaClassifierMixin, MetaRegressorMixin, State
 from skmeta.tasks import TaskData
@@ -50,6 +51,11 @@ class PooledRegressor(MetaRegressorMixin, _Pooled):
         self.estimator = estimator
         self.task_column = task_column
         self.unseen = unseen
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = get_tags(self.estimator).target_tags.multi_output
+        return tags
 
     def _fit_prior(self, data: TaskData) -> None:
         self.model_ = clone(self.estimator).fit(data.X, self._shape(data.y))

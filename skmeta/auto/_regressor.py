@@ -13,7 +13,6 @@ from skmeta.auto._base import BaseAutoMeta
 from skmeta.auto._candidates import default_regressors
 from skmeta.auto._pooled import PooledRegressor
 from skmeta.base import BaseMetaLearner, MetaRegressorMixin, State
-from skmeta.base._adapt import last_step
 from skmeta.tasks import TaskData
 
 __all__ = ["AutoMetaRegressor"]
@@ -158,7 +157,7 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
             The task of each row.
         return_std : bool, default=False
             Whether to return the standard deviation of a new observation too; only if the chosen
-            candidate does.
+            candidate does, and is no pipeline.
 
         Returns
         -------
@@ -177,8 +176,8 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
     ) -> NDArray[Any]:
         if not _gives_std(self.estimator_):
             raise ValueError(
-                f"return_std needs a learner with error bars, and {self.best_name_!r} has none; "
-                "fit one of those in leaderboard_ that have, such as EmpiricalBayesRegressor."
+                f"return_std needs a learner with error bars, and {self.best_name_!r}, which was "
+                "chosen, gives none. Fit one that does, such as EmpiricalBayesRegressor."
             )
         both = self._ask("predict", state, X, codes, return_std=True)
         return np.stack([values.reshape(len(X), -1) for values in both], axis=1).astype(X.dtype)
@@ -200,8 +199,7 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
 
 
 def _gives_std(estimator: Any) -> bool:
-    learner = last_step(estimator)
-    parameters = inspect.signature(learner.predict).parameters
+    parameters = inspect.signature(estimator.predict).parameters
     if "options" in parameters:  # passed on
-        return _gives_std(learner.estimator)
+        return _gives_std(estimator.estimator)
     return "return_std" in parameters
