@@ -240,9 +240,7 @@ def test_error_bars_are_those_of_the_chosen_or_an_error(model):
     assert_allclose(mean, own[0])
     assert_allclose(std, own[1])
     pooled = search({"pooled": Ridge()}).fit(X, Y, groups=GROUPS)
-    with pytest.raises(
-        ValueError, match=r"return_std needs .*, and 'pooled'"
-    ):
+    with pytest.raises(ValueError, match=r"return_std needs .*, and 'pooled'"):
         pooled.predict(X, groups=GROUPS, return_std=True)
 
 
