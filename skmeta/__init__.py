@@ -4,6 +4,7 @@ from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
 from skmeta.augmentation import IntervalInterpolation, TaskInterpolation
 from skmeta.balancing import TaskBalancing
+from skmeta.auto import AutoMetaClassifier, AutoMetaRegressor
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
@@ -93,6 +94,8 @@ __all__ = [
     "ANILClassifier",
     "ANILRegressor",
     "AdaptationCurveDisplay",
+    "AutoMetaClassifier",
+    "AutoMetaRegressor",
     "BayesianHeadRegressor",
     "BootstrappedMAMLClassifier",
     "BootstrappedMAMLRegressor",

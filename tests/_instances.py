@@ -1,11 +1,13 @@
 """Cheap instances of every public estimator, which the batteries run over."""
 
-from sklearn.linear_model import TweedieRegressor
+from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmeta import (
     ANILClassifier,
     ANILRegressor,
+    AutoMetaClassifier,
+    AutoMetaRegressor,
     BayesianHeadRegressor,
     BootstrappedMAMLClassifier,
     BootstrappedMAMLRegressor,
@@ -58,6 +60,12 @@ _EPISODES = {**_NET, "n_shots": (1, 5)}
 _QUICK = {**_EPISODES, "max_iter": 20}
 _EMBEDDING = TaskEmbedding("head", hidden_layer_sizes=(8,), max_iter=10, random_state=0)
 _TREE = {"max_depth": 2, "random_state": 0}
+_SEARCH = {"n_splits": 2, "random_state": 0}
+_REGRESSORS = {"pooled": Ridge(), "mixed": EmpiricalBayesRegressor("diagonal", max_iter=20)}
+_CLASSIFIERS = {
+    "pooled": LogisticRegression(),
+    "mixed": EmpiricalBayesClassifier("diagonal", max_iter=20),
+}
 
 INSTANCES = [
     DiverseBatches(RidgeHeadRegressor(**_QUICK), embedding=_EMBEDDING, random_state=0),
@@ -78,6 +86,8 @@ INSTANCES = [
     EmpiricalBayesClassifier(offset=DecisionTreeClassifier(**_TREE)),
     ANILClassifier(inner_lr=0.5, **_EPISODES),
     ANILRegressor(**_EPISODES),
+    AutoMetaClassifier(candidates=_CLASSIFIERS, **_SEARCH),
+    AutoMetaRegressor(candidates=_REGRESSORS, **_SEARCH),
     BayesianHeadRegressor(**{**_EPISODES, "n_shots": (0, 5)}),
     BootstrappedMAMLClassifier(inner_lr=0.5, **_EPISODES),
     BootstrappedMAMLRegressor(**_EPISODES),

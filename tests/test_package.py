@@ -75,7 +75,7 @@ def test_the_torch_side_does_not_import_scikit_learn(part):
 def test_readme_snippets_run():
     """The README's code does what a reader would type."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     tasks = skmeta.make_linear_tasks(40, 8, 3, random_state=0)
     df = pd.DataFrame(tasks.data, columns=["a", "b", "c"])
     df["school"] = [f"school {label}" for label in tasks.groups]
@@ -87,23 +87,27 @@ def test_readme_snippets_run():
         "y_new": tasks.target[last][:5],
         "df_more": df[last][5:],
     }
-    quick = blocks[1].replace("RidgeHeadRegressor(task", "RidgeHeadRegressor(max_iter=5, task")
-    assert quick != blocks[1]
-    for block, given in ((blocks[0], {}), (quick, names)):
+    quick = blocks[2].replace("RidgeHeadRegressor(task", "RidgeHeadRegressor(max_iter=5, task")
+    start = blocks[1].replace("time_budget=60", "time_budget=0")
+    assert quick != blocks[2]
+    assert start != blocks[1]
+    for block, given in ((blocks[0] + start, {}), (quick, names)):
         exec(compile(block, "README.md", "exec"), {"skmeta": skmeta, "np": np, **given})
+    plt.close("all")
 
 
 def test_snippets_of_the_page_on_choosing_run():
     """Step by step, each block with the names of those before."""
     page = (ROOT / "docs" / "choosing.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     tasks = skmeta.make_linear_tasks(12, 14, 2, random_state=0)
     df = pd.DataFrame(tasks.data, columns=["a", "b"])
     df["city"] = [f"city {label}" for label in tasks.groups]
     names = {"df": df, "y": pd.Series(tasks.target)}
     for block in blocks:
-        exec(compile(block.replace("max_iter=150", "max_iter=5"), "choosing.md", "exec"), names)
+        quick = block.replace("max_iter=150", "max_iter=5").replace("budget=60", "budget=0")
+        exec(compile(quick, "choosing.md", "exec"), names)
     assert np.isfinite(names["table"]["score"]).all()
     assert np.isfinite(names["errors"].errors).all()
     plt.close("all")

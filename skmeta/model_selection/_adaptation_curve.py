@@ -16,8 +16,7 @@ from sklearn.utils import Bunch, check_consistent_length, check_random_state, ch
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmeta.base._adapt import last_step
-from skmeta.model_selection._episodic import EpisodicKFold
-from skmeta.model_selection._fold import Fold, Rows, score_fold
+from skmeta.model_selection._fold import Rows, make_folds, score_fold
 from skmeta.model_selection._rows import class_codes, support_mask, task_codes
 from skmeta.tasks import separate_tasks
 
@@ -173,33 +172,26 @@ def adaptation_curve(
         classes = class_codes(y)
         cells = codes * (classes.max() + 1) + classes
     n_left_out = _count_left_out(codes, cells, int(ticks[-1]), n_splits)
-    generator = check_random_state(random_state)
-    splitter = EpisodicKFold(
-        n_splits,
-        int(ticks[-1]),
+    folds = make_folds(
+        y,
+        codes,
+        cells,
+        ticks,
+        n_splits=n_splits,
+        n_repeats=n_repeats,
         support=support,
         stratify=stratify,
-        n_repeats=n_repeats,
-        random_state=generator,
+        random_state=check_random_state(random_state),
     )
-    tests = [test for _, test in splitter.split(codes, y, codes)]
-    seeds = generator.randint(2**31 - 1, size=len(tests)).tolist()
     rows = Rows(X, y, labels if task_column is None else None)
     found = Parallel(n_jobs=n_jobs)(
-        delayed(score_fold)(
-            estimator,
-            rows,
-            Fold.of(codes, cells, test, ticks, seed if support == "random" else None),
-            scoring,
-            error_score,
-        )
-        for test, seed in zip(tests, seeds, strict=True)
+        delayed(score_fold)(estimator, rows, fold, scoring, error_score) for fold in folds
     )
     _report_failures([failure for fold in found for failure in fold.failures], ticks, len(found))
     by_repeat = np.full((n_repeats, len(ticks), int(codes.max()) + 1), np.nan)
     for number, fold in enumerate(found):
         by_repeat[number // n_splits][:, fold.tasks] = fold.scores
-    held_out = np.unique(codes[np.concatenate(tests)])
+    held_out = np.unique(np.concatenate([fold.tasks for fold in found]))
     scores = _mean_of_defined(by_repeat[:, :, held_out])
     undefined = int(np.isnan(scores).any(axis=0).sum())
     if undefined and not any(fold.failures for fold in found):

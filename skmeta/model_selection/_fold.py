@@ -19,10 +19,11 @@ from skmeta.base import adapt
 from skmeta.base._adapt import last_step
 from skmeta.compose._columns import take_rows
 from skmeta.metrics._by_task import scores_by_task
+from skmeta.model_selection._episodic import EpisodicKFold
 from skmeta.model_selection._rows import support_mask
 from skmeta.tasks import TaskTable
 
-__all__ = ["Fold", "FoldScores", "Rows", "score_fold"]
+__all__ = ["Fold", "FoldScores", "Rows", "make_folds", "score_fold"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,54 @@ class Fold:
             generator = None if seed is None else np.random.RandomState(seed)
             supports.append(known[support_mask(cells[known], n_shots, generator)])
         return cls(np.flatnonzero(~held_out), supports, test, TaskTable.from_labels(codes[test]))
+
+
+def make_folds(
+    y: NDArray[Any],
+    codes: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    shots: NDArray[np.int64],
+    *,
+    n_splits: int,
+    n_repeats: int = 1,
+    support: str = "random",
+    stratify: bool,
+    random_state: np.random.RandomState,
+) -> list[Fold]:
+    """Deal tasks into folds and draw their shots.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, ...)
+        Targets.
+    codes, cells : ndarray of shape (n_samples,)
+        The task of each row, and what shots are counted in: the task, or task and class.
+    shots : ndarray of shape (n_shots,)
+        Numbers of known rows, in increasing order.
+    n_splits, n_repeats, support, stratify
+        As in `adaptation_curve`.
+    random_state : RandomState
+        Deals and draws.
+
+    Returns
+    -------
+    folds : list of Fold
+        Of the first repeat, then of the next.
+    """
+    splitter = EpisodicKFold(
+        n_splits,
+        int(shots[-1]),
+        support=support,
+        stratify=stratify,
+        n_repeats=n_repeats,
+        random_state=random_state,
+    )
+    tests = [test for _, test in splitter.split(codes, y, codes)]
+    seeds = random_state.randint(2**31 - 1, size=len(tests)).tolist()
+    return [
+        Fold.of(codes, cells, test, shots, seed if support == "random" else None)
+        for test, seed in zip(tests, seeds, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

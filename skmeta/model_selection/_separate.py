@@ -78,7 +78,7 @@ class SeparateModels(BaseEstimator):
             adapted.classes_ = np.union1d(self.classes_, y)
         features, labels = self._separate(X, groups)
         n_shots = int(np.median(TaskTable.from_labels(labels).sizes))
-        return adapted._fit_tasks(self._choose(n_shots), features, y, labels)
+        return adapted._fit_tasks(self.choose(n_shots), features, y, labels)
 
     def predict(self, X: Any, groups: Any = None) -> NDArray[Any]:
         """Predict each row by the model of its task."""
@@ -104,7 +104,8 @@ class SeparateModels(BaseEstimator):
                 proba[rows[:, None], columns] = model.predict_proba(take_rows(features, rows))
         return proba
 
-    def _choose(self, n_shots: int) -> Any:
+    def choose(self, n_shots: int) -> Any:
+        """Return the candidate that does best on training tasks of which as many rows are known."""
         X, y, labels = self.train_
         codes, sizes = self.table_.codes, self.table_.sizes
         enough = np.flatnonzero(sizes > n_shots)

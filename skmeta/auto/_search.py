@@ -1,0 +1,166 @@
+"""Try candidates one by one within a time budget, and choose by paired differences."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmeta.metrics._interval import mean_over_tasks
+from skmeta.model_selection._fold import Fold, Rows, score_fold
+
+__all__ = ["Trial", "leaderboard", "ranking", "try_candidates"]
+
+
+@dataclass
+class Trial:
+    """What is known of a candidate.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    scores : ndarray of shape (n_shots, n_tasks) or None
+        By task; None if not all folds were done.
+    seconds : float
+        What the folds took.
+    status : str
+        "ok", "skipped: ..." or "failed: ...".
+    """
+
+    name: str
+    scores: NDArray[np.float64] | None
+    seconds: float
+    status: str
+
+
+def try_candidates(
+    candidates: Mapping[str, Any],
+    rows: Rows,
+    folds: Sequence[Fold],
+    scoring: str,
+    time_budget: float,
+) -> list[Trial]:
+    """Score candidates in their order, skipping those that the rest of the budget is too short for.
+
+    Until one has all its scores, the budget does not count, so that there is an answer.
+
+    Parameters
+    ----------
+    candidates : dict of str to estimator
+        Simple ones first.
+    rows : Rows
+        All rows.
+    folds : sequence of Fold
+        Which of them are what; none if tasks cannot be held out.
+    scoring : str
+        The metric of a task.
+    time_budget : float
+        Seconds.
+
+    Returns
+    -------
+    trials : list of Trial
+        In the order of the candidates.
+    """
+    if not folds:
+        return [
+            Trial(name, None, 0.0, "skipped: fewer than two tasks can be held out")
+            for name in candidates
+        ]
+    began, trials, answered = time.perf_counter(), [], False
+    for name, candidate in candidates.items():
+        left = time_budget - (time.perf_counter() - began)
+        trial = _try(name, candidate, rows, folds, scoring, left if answered else np.inf)
+        answered = answered or trial.scores is not None
+        trials.append(trial)
+    return trials
+
+
+def _try(
+    name: str, candidate: Any, rows: Rows, folds: Sequence[Fold], scoring: str, left: float
+) -> Trial:
+    if left <= 0:
+        return Trial(name, None, 0.0, "skipped: no time left")
+    began, parts = time.perf_counter(), []
+    for fold in folds:
+        try:
+            # What concerns the chosen candidate is said again when it is refitted.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                parts.append(score_fold(candidate, rows, fold, scoring, "raise"))
+        except Exception as error:
+            return Trial(name, None, time.perf_counter() - began, failure(error))
+        spent = time.perf_counter() - began
+        if len(parts) == 1 and (len(folds) + 1) * spent > left:  # the other folds and a refit
+            said = f"skipped: {(len(folds) + 1) * spent:.2g} s needed, {left:.2g} s left"
+            return Trial(name, None, spent, said)
+    order = np.argsort(np.concatenate([part.tasks for part in parts]))
+    scores = np.concatenate([part.scores for part in parts], axis=1)[:, order]
+    return Trial(name, scores, time.perf_counter() - began, "ok")
+
+
+def failure(error: Exception) -> str:
+    """Return the status of a candidate that raised an error."""
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"failed: {type(error).__name__}: {first_line}"
+
+
+def ranking(trials: Sequence[Trial]) -> list[Trial]:
+    """Return trials in the order in which to take them, the chosen one first.
+
+    The chosen one is the first, thus simplest, of those that the best one beats by no more than
+    one standard error of the difference, in pairs over tasks. The others follow by score. Without
+    any scores, trials stay in their order: what fails on a fold, as where its training rows show
+    one class, may do on all rows.
+    """
+    by_task = {
+        trial.name: trial.scores.mean(axis=0) for trial in trials if trial.scores is not None
+    }
+    finished = [trial for trial in trials if trial.name in by_task]
+    if not finished:
+        return list(trials)
+    best = max(by_task.values(), key=np.mean)
+    for trial in finished:
+        difference = best - by_task[trial.name]
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        if difference.mean() <= error:
+            chosen = trial
+            break
+    others = [trial for trial in finished if trial is not chosen]
+    others.sort(key=lambda trial: -float(by_task[trial.name].mean()))
+    return [chosen, *others]
+
+
+def leaderboard(
+    trials: Sequence[Trial], chosen: Trial, shots: NDArray[np.int64]
+) -> dict[str, list[Any]]:
+    """Return the columns of the table that users see."""
+    columns: dict[str, list[Any]] = {
+        name: []
+        for name in (
+            *("learner", "shots", "score", "low", "high", "difference"),
+            *("seconds", "status"),
+        )
+    }
+    nothing = np.full((len(shots), 2), np.nan)
+    for trial in trials:
+        scores = nothing if trial.scores is None else trial.scores
+        difference = nothing
+        if trial.scores is not None and chosen.scores is not None:
+            difference = trial.scores - chosen.scores
+        mean, half = mean_over_tasks(scores)
+        columns["learner"] += [trial.name] * len(shots)
+        columns["shots"] += shots.tolist()
+        columns["score"] += mean.tolist()
+        columns["low"] += (mean - half).tolist()
+        columns["high"] += (mean + half).tolist()
+        columns["difference"] += mean_over_tasks(difference)[0].tolist()
+        columns["seconds"] += [trial.seconds] * len(shots)
+        columns["status"] += ["chosen" if trial is chosen else trial.status] * len(shots)
+    return columns

@@ -1,0 +1,320 @@
+"""What is chosen on tasks of known kinds, what the table says, and what a budget cuts."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skmeta
+from skmeta import (
+    AutoMetaClassifier,
+    AutoMetaRegressor,
+    EmpiricalBayesClassifier,
+    EmpiricalBayesRegressor,
+    MultiHeadRegressor,
+    UnseenTaskWarning,
+    adaptation_curve,
+)
+from skmeta.auto._search import Trial, ranking
+from skmeta.metrics._interval import mean_over_tasks
+
+TASKS = skmeta.make_linear_tasks(40, (8, 14), 3, noise=0.3, random_state=0)
+X, Y, GROUPS = TASKS.data, TASKS.target, TASKS.groups
+LABELS = np.where(np.median(Y) < Y, "high", "low")
+MIXED = {
+    "pooled": Ridge(),
+    "intercepts": EmpiricalBayesRegressor("intercept"),
+    "mixed": EmpiricalBayesRegressor(),
+}
+CLASSIFIERS = {
+    "pooled": LogisticRegression(),
+    "intercepts": EmpiricalBayesClassifier("intercept"),
+    "mixed": EmpiricalBayesClassifier(),
+}
+
+
+class Slow(EmpiricalBayesRegressor):
+    """Takes half a second to fit."""
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        time.sleep(0.5)
+        return super().fit(X, y, groups, sample_weight)
+
+
+class Broken(EmpiricalBayesRegressor):
+    """Cannot be fitted."""
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        raise RuntimeError("no fit\nwith details")
+
+
+def search(candidates=MIXED, **given):
+    return AutoMetaRegressor(**{"candidates": candidates, "random_state": 0, **given})
+
+
+@pytest.fixture(scope="module")
+def model():
+    return search().fit(X, Y, groups=GROUPS)
+
+
+def pooled_tasks():
+    random = np.random.default_rng(0)
+    features = random.normal(size=(600, 3))
+    signal = features @ [1.0, -2.0, 0.5] + 0.5 * random.normal(size=600)
+    return features, signal, np.repeat(np.arange(40), 15)
+
+
+# What is chosen
+
+
+def test_a_pooled_model_where_tasks_are_alike():
+    features, signal, groups = pooled_tasks()
+    assert search().fit(features, signal, groups=groups).best_name_ == "pooled"
+    classifier = AutoMetaClassifier(candidates=CLASSIFIERS, random_state=0)
+    assert classifier.fit(features, signal > 0, groups=groups).best_name_ == "pooled"
+
+
+def test_intercepts_where_tasks_differ_in_level():
+    features, signal, groups = pooled_tasks()
+    level = np.random.default_rng(1).normal(size=40)[groups]
+    assert search().fit(features, signal + level, groups=groups).best_name_ == "intercepts"
+
+
+def test_mixed_effects_where_slopes_differ_and_they_beat_pooled_ones_on_new_tasks(model):
+    assert model.best_name_ == "mixed"
+    assert isinstance(model.estimator_, EmpiricalBayesRegressor)
+    new = skmeta.make_linear_tasks(20, 20, 3, noise=0.3, random_state=1)
+    known = np.arange(len(new.data)) % 20 < 6
+    adapted = model.adapt(new.data[known], new.target[known], groups=new.groups[known])
+    rest = new.data[~known], new.target[~known]
+    assert adapted.score(*rest, groups=new.groups[~known]) > 0.8 > Ridge().fit(X, Y).score(*rest)
+
+
+def test_mixed_effects_among_classifiers():
+    tasks = skmeta.make_linear_tasks(60, 30, 3, noise=0.1, random_state=0)
+    labels = np.where(tasks.target > 0, "high", "low")
+    classifier = AutoMetaClassifier(candidates=CLASSIFIERS, random_state=0)
+    classifier.fit(tasks.data, labels, groups=tasks.groups)
+    assert classifier.best_name_ == "mixed"
+    table = classifier.leaderboard_
+    assert (table["score"].between(0.5, 1)).all()
+    assert (table.loc[table["learner"] == "pooled", "difference"] < -0.05).all()
+
+
+def test_a_network_on_sinusoids():
+    tasks = skmeta.make_sinusoid_tasks(60, 20, random_state=0)
+    network = MultiHeadRegressor(hidden_layer_sizes=(32, 32), max_iter=200, lr=5e-3, random_state=0)
+    found = search({**MIXED, "network": network}, n_splits=2)
+    assert found.fit(tasks.data, tasks.target, groups=tasks.groups).best_name_ == "network"
+
+
+@pytest.mark.parametrize(
+    ("gap", "chosen"), [(0.0, "first"), (0.9, "first"), (1.1, "second"), (5.0, "second")]
+)
+def test_the_simpler_one_within_one_standard_error(gap, chosen):
+    noise = np.random.default_rng(0).normal(size=50)
+    noise -= noise.mean()
+    unit = noise.std(ddof=1) / np.sqrt(50)
+    level = 100 * np.random.default_rng(1).normal(size=50)  # hard tasks are hard for both
+    second = np.stack([level + 1, level - 1])  # the mean over shots counts
+    first = np.tile(level - gap * unit + noise, (2, 1))
+    trials = [Trial("first", first, 1.0, "ok"), Trial("second", second, 1.0, "ok")]
+    assert ranking(trials)[0].name == chosen
+
+
+# The table
+
+
+def test_scores_are_those_of_the_curves(model):
+    order = model._support.table.order
+    table = model.leaderboard_.set_index(["learner", "shots"])
+    assert list(table.index.unique("learner")) == ["pooled", "intercepts", "mixed"]
+    for name in ("intercepts", "mixed"):
+        curve = adaptation_curve(
+            MIXED[name],
+            X[order],
+            Y[order],
+            groups=GROUPS[order],
+            shots=model.shots_,
+            random_state=0,
+        )
+        mean, half = mean_over_tasks(curve.scores)
+        found = table.loc[name]
+        assert_allclose(found["score"], mean, rtol=1e-12)
+        assert_allclose(found["high"] - found["low"], 2 * half, rtol=1e-9)
+    chosen = table.loc["mixed"]
+    assert (chosen["status"] == "chosen").all()
+    assert (chosen["difference"] == 0).all()
+    assert_allclose(
+        table.loc["pooled", "difference"], table.loc["pooled", "score"] - chosen["score"]
+    )
+    assert (table["seconds"] > 0).all()
+
+
+def test_the_table_is_of_the_library_of_the_rows():
+    columns = {"a": X[:, 0], "b": X[:, 1], "task": GROUPS}
+    for library in (pd, pl):
+        frame = library.DataFrame(columns)
+        found = search(task_column="task").fit(frame, Y)
+        assert type(found.leaderboard_) is library.DataFrame
+        assert found.predict(frame).shape == Y.shape
+
+
+def test_shots_are_half_the_median_size_and_a_quarter_of_that():
+    assert search().fit(X, Y, groups=GROUPS).shots_.tolist() == [2, 5]
+    large = skmeta.make_linear_tasks(5, 60, 3, random_state=0)
+    assert search().fit(large.data, large.target, groups=large.groups).shots_.tolist() == [3, 10]
+    assert search(shots=4).fit(X, Y, groups=GROUPS).shots_.tolist() == [4]
+    assert search(shots=(6, 1)).fit(X, Y, groups=GROUPS).shots_.tolist() == [1, 6]
+
+
+# The budget
+
+
+def test_without_any_time_the_first_candidate_is_the_answer():
+    found = AutoMetaRegressor(0, random_state=0).fit(X, Y, groups=GROUPS)
+    assert found.best_name_ == "pooled linear"
+    status = found.leaderboard_.drop_duplicates("learner")["status"].tolist()
+    assert status == ["chosen"] + ["skipped: no time left"] * 8
+    assert found.predict(X, groups=GROUPS).shape == Y.shape
+    labelled = AutoMetaClassifier(0, random_state=0).fit(X, LABELS, groups=GROUPS)
+    assert labelled.best_name_ == "pooled linear"
+    assert labelled.predict_proba(X, groups=GROUPS).shape == (len(X), 2)
+
+
+def test_what_does_not_fit_into_the_budget_is_skipped_after_a_fold():
+    candidates = {"pooled": DummyRegressor(), "slow": Slow()}
+    found = search(candidates, n_splits=2, time_budget=1.4)
+    table = found.fit(X, Y, groups=GROUPS).leaderboard_
+    slow = table[table["learner"] == "slow"]
+    assert slow["status"].str.match(r"skipped: .* s needed, .* s left").all()
+    assert slow["score"].isna().all()
+    assert found.best_name_ == "pooled"
+    patient = search(candidates, n_splits=2).fit(X, Y, groups=GROUPS)
+    assert patient.best_name_ == "slow"
+
+
+# What fails
+
+
+def test_a_candidate_that_fails_is_passed_over():
+    found = search({"broken": Broken(), **MIXED}, time_budget=0).fit(X, Y, groups=GROUPS)
+    assert found.best_name_ == "pooled"
+    assert found.leaderboard_["status"].tolist()[0] == "failed: RuntimeError: no fit"
+
+
+def test_all_candidates_failing_is_an_error_that_says_why():
+    with pytest.raises(ValueError, match=r"All 1 candidates failed: 'broken' failed: .*no fit"):
+        search({"broken": Broken()}).fit(X, Y, groups=GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"candidates": {}}, "candidates={} must be a dict"),
+        ({"candidates": [Ridge()]}, "must be a dict"),
+        ({"candidates": {"a": DummyClassifier()}}, r"candidates\['a'\] is DummyClassifier.*no reg"),
+        ({"time_budget": -1}, "time_budget"),
+        ({"n_splits": 1}, "n_splits"),
+        ({"shots": ()}, "shots is empty"),
+        ({"shots": 0}, "shots"),
+        ({"shots": 20}, "only 0 of 40 tasks have more rows"),
+    ],
+)
+def test_wrong_parameters_raise(given, said):
+    with pytest.raises(ValueError, match=said):
+        search(**given).fit(X, Y, groups=GROUPS)
+
+
+def test_error_bars_are_those_of_the_chosen_or_an_error(model):
+    mean, std = model.predict(X, groups=GROUPS, return_std=True)
+    own = model.estimator_.predict(X, groups=GROUPS, return_std=True)
+    assert_allclose(mean, own[0])
+    assert_allclose(std, own[1])
+    pooled = search({"pooled": Ridge()}).fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match=r"return_std needs .*, and 'pooled'"):
+        pooled.predict(X, groups=GROUPS, return_std=True)
+
+
+# Candidates of all kinds, and tasks of all kinds
+
+
+def test_an_ordinary_regressor_is_pooled():
+    found = search({"ridge": Ridge()}).fit(X, Y, groups=GROUPS)
+    adapted = found.adapt(X[:5], Y[:5])
+    expected = Ridge().fit(X, Y).predict(X)
+    assert_allclose(found.predict(X, groups=GROUPS), expected)
+    assert_allclose(adapted.predict(X), expected)
+    adapted = skmeta.adapt(found.estimator_, X[:5], Y[:5])
+    assert_allclose(adapted.predict(X), expected)
+
+
+def test_a_pipeline_gets_the_tasks():
+    pipeline = make_pipeline(skmeta.Shared(StandardScaler()), EmpiricalBayesRegressor())
+    found = search({"pipeline": pipeline}).fit(X, Y, groups=GROUPS)
+    expected = EmpiricalBayesRegressor().fit(X, Y, groups=GROUPS)
+    assert_allclose(found.predict(X, groups=GROUPS), expected.predict(X, groups=GROUPS), rtol=1e-6)
+    assert_allclose(found.adapt(X[:5], Y[:5]).predict(X), expected.adapt(X[:5], Y[:5]).predict(X))
+    with pytest.raises(ValueError, match="return_std needs"):
+        found.predict(X, groups=GROUPS, return_std=True)
+
+
+def test_a_search_is_its_best_estimator():
+    cv = skmeta.EpisodicKFold(2, n_shots=3, random_state=0)
+    inner = GridSearchCV(EmpiricalBayesRegressor(), {"effects": ["intercept", "full"]}, cv=cv)
+    found = search({"search": inner}, n_splits=2).fit(X, Y, groups=GROUPS)
+    assert found.leaderboard_["status"].tolist() == ["chosen"] * 2
+    assert found.estimator_.effects == "full"
+    with pytest.warns(UnseenTaskWarning):
+        assert found.predict(X[:5], groups=np.full(5, 999)).shape == (5,)
+
+
+def test_tasks_never_seen_are_predicted_from_the_prior_of_the_chosen(model):
+    named = -1 - GROUPS  # no labels that could be taken for numbers of tasks
+    found = search().fit(X, Y, groups=named)
+    expected = EmpiricalBayesRegressor().fit(X, Y, groups=GROUPS)
+    with pytest.warns(UnseenTaskWarning):
+        prior = found.predict(X[:9], groups=np.full(9, 1))
+    with pytest.warns(UnseenTaskWarning):
+        assert_allclose(prior, expected.predict(X[:9], groups=np.full(9, 999)))
+
+
+def test_rows_of_one_task_are_fitted_by_the_first_candidate():
+    found = search().fit(X, Y)
+    assert found.best_name_ == "pooled"
+    assert_allclose(found.predict(X), Ridge().fit(X, Y).predict(X))
+    status = found.leaderboard_["status"]
+    assert status.tolist()[0] == "chosen"
+    assert status.str.contains("fewer than two tasks").sum() == 4
+    assert found.leaderboard_["score"].isna().all()
+
+
+def test_default_classifiers_take_label_sets_of_their_own():
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 16)
+    half = np.tile([0, 1], 96)
+    features = random.normal(size=(192, 3)) + 3.0 * half[:, None] * [1, 0, 0]
+    found = AutoMetaClassifier(0, random_state=0).fit(features, 2 * groups + half, groups=groups)
+    assert found.best_name_ == "mixed effects"
+    assert found.leaderboard_["score"][0] > 0.5
+    new = found.adapt(features[:4], np.where(half[:4], "odd", "even"))
+    assert_array_equal(new.classes_, ["even", "odd"])
+    assert set(new.predict(features)) <= {"even", "odd"}
+
+
+def test_default_candidates_all_work():
+    """Networks aside, whose learners have tests of their own."""
+    assert "failed" not in _statuses(AutoMetaRegressor(8, n_splits=2, random_state=0), Y)
+    assert "failed" not in _statuses(AutoMetaClassifier(8, n_splits=2, random_state=0), LABELS)
+
+
+def _statuses(auto, y):
+    return " ".join(auto.fit(X, y, groups=GROUPS).leaderboard_["status"])
