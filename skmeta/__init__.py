@@ -3,8 +3,8 @@
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
 from skmeta.augmentation import IntervalInterpolation, TaskInterpolation
-from skmeta.balancing import TaskBalancing
 from skmeta.auto import AutoMetaClassifier, AutoMetaRegressor
+from skmeta.balancing import TaskBalancing
 from skmeta.base import adapt, select_context
 from skmeta.compose import PerTask, Shared
 from skmeta.datasets import (
