@@ -4,7 +4,7 @@ Training tasks are contaminated, test tasks are clean. One setting of a fixed ra
 log-normal thresholds (`METHODS`) serve all learners and contaminations; neither was tuned on them.
 
     python benchmarks/contamination.py --json docs/contamination.json
-    python benchmarks/contamination.py --part sweep --scale 0.1 --json docs/contamination.json
+    python benchmarks/contamination.py --part sweep --seeds 0 --json docs/contamination.json
     python benchmarks/contamination.py --report docs/contamination.json \
         --markdown docs/contamination.md
 
@@ -38,7 +38,6 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
@@ -56,7 +55,7 @@ METHODS: dict[str, dict[str, Any] | None] = {
 }
 CLEAN, NOISE, OTHER = "clean", "noise", "other family"
 SHARE = 0.2
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4)
+SHARES, SWEEP_UPDATES = (0.0, 0.1, 0.2, 0.3, 0.4), 0.1  # of the meta-updates on sinusoids
 
 N_TASKS, N_ROWS, N_SHOTS = 1000, 40, 10
 NOISE_SCALE = 5.0
@@ -71,7 +70,7 @@ LETTER_TASKS, LETTER_SHOTS, TEST_SHOTS, LETTER_TESTS = 300, 4, 5, 200
 COMPONENTS = 60
 REGION, SIDE = 84, 28  # pixels of a class's region of a photograph, and of a letter
 
-COST_UPDATES, ROUNDS = 200, 7
+COST_UPDATES, ROUNDS = 150, 5
 
 
 def wrapped(learner: Any, method: str) -> Any:
@@ -163,14 +162,19 @@ def sinusoid_cells(scale: float, seeds: list[int]) -> Iterator[Cell]:
 
 
 def sweep_cells(scale: float, seeds: list[int]) -> Iterator[Cell]:
-    yield from _sinusoid_cells("sweep", [(NOISE, share) for share in SHARES], scale, seeds)
+    conditions = [(NOISE, share) for share in SHARES]
+    yield from _sinusoid_cells("sweep", conditions, scale, seeds, SWEEP_UPDATES)
 
 
 def _sinusoid_cells(
-    part: str, conditions: list[tuple[str, float]], scale: float, seeds: list[int]
+    part: str,
+    conditions: list[tuple[str, float]],
+    scale: float,
+    seeds: list[int],
+    updates: float = 1.0,
 ) -> Iterator[Cell]:
     for seed in seeds:
-        for name, (learner, steps) in regressors(scale).items():
+        for name, (learner, steps) in regressors(scale * updates).items():
             for kind, share in conditions:
                 for method in METHODS:
                     yield (
@@ -323,7 +327,9 @@ def classifiers(scale: float) -> dict[str, Any]:
 
 def on_letters(learner: Any, method: str, kind: str, seed: int) -> list[dict[str, Any]]:
     (X, y, groups, bad), (test_X, test_y, test_groups, _) = letters(kind, seed)
-    reduce = make_pipeline(PCA(COMPONENTS, whiten=True, random_state=0)).fit(X)
+    # Of clean images: what is learned before meta-training is not what HeTRoM could protect.
+    (clean, *_), _ = letters(CLEAN, seed)
+    reduce = PCA(COMPONENTS, whiten=True, random_state=0).fit(clean)
     train = reduce.transform(X), y, groups, bad
     model, found = fitted(learner.set_params(random_state=seed), method, train)
     Z = reduce.transform(test_X)
@@ -447,7 +453,8 @@ has 5,000, the multi-head learner with its Bayesian head 3,000. 20 % of the trai
 noise of variance 25 for targets, or are steep lines `y = a x + b`, |a| ~ U[2, 4], b ~ U[-5, 5].
 Mean squared error ± 95 % over tasks, means over seeds."""
 SWEEP = """\
-Shares of noise tasks from 0 to 40 %, shorter training. The fixed range drops 28 % at any share.
+Shares of noise tasks from 0 to 40 %, a tenth of the meta-updates. The fixed range drops 28 %
+at any share.
 
 ![Error against the share of noise tasks](contamination.png)"""
 REAL = """\
@@ -458,7 +465,8 @@ root of the mean over test days of the mean squared error, over the standard dev
 training targets."""
 LETTERS = """\
 `load_glyphs`: {n} training tasks, each of five letters of one script (Latin or Greek) with eight
-drawings and a label set of its own, for an MLP on 60 principal components; {tests} test tasks of
+drawings and a label set of its own, for an MLP on 60 principal components, those of the clean
+images in all rows, as `HeTRoM` protects no step before it; {tests} test tasks of
 Armenian, Georgian and Lao letters, five drawings of each letter as support. 20 % of the training
 tasks have their labels permuted at random, or are handwritten digits, or tell regions of 84 x 84
 pixels of a photograph by random crops (scikit-learn's `load_digits`, `load_sample_images`). 600
@@ -467,7 +475,27 @@ COST = """\
 Milliseconds of processor time for a meta-update of 25 tasks on one core, in one process by turns,
 and the median of its ratio to the learner alone. By default the range of 28 % is done in one
 pass (`two_passes="auto"` begins at a third)."""
-CONCLUSIONS = ""
+CONCLUSIONS = """\
+## Conclusions
+
+- Noise is found everywhere (AUC 0.95 and more) and mostly made up for. The log-normal thresholds
+  are within 10 % of the clean run, but for the ridge head on sinusoids, whose clean error is
+  close to nothing, and for ANIL on letters, which noise tasks do not harm and which misses the
+  hard tasks that are dropped.
+- The log-normal thresholds are mostly the better of the two: they drop about as many tasks as
+  are bad, while a fixed share above it takes hard but good tasks as well. Where 40 % are noise
+  they find less of it than the fixed range does, for the multi-head learner and the ridge head,
+  and are worse there; with MAML they stay ahead.
+- **On clean tasks dropping often costs something.** The hardest sinusoids are those of large
+  amplitude, and their error weighs most in the mean: the aim of 5 % is missed by MAML after one
+  step and by the ridge head. Do not use `HeTRoM` where nothing is wrong.
+- **Foreign tasks that are easy are not found**, for they are not at the hard end: lines are
+  trivial for closed-form and multi-head learners, as are digits beside letters. There `HeTRoM`
+  drops good tasks instead, and is worse than the learner alone more often than not. Foreign tasks
+  that are hard, lines for MAML and photographs beside letters, are found and dropped.
+- Heads of one training task, as the multi-head learner has, are trained on all tasks, while body
+  and prior learn from those that count. Otherwise a task that is dropped early could not come
+  back, and the prior of new heads would be learned from noise."""
 
 
 def select(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
@@ -488,6 +516,9 @@ def table(rows: list[dict[str, Any]], part: str) -> str:
         base = mean(select(ours, kind=CLEAN, method=PLAIN), "error")
         for kind in dict.fromkeys(r["kind"] for r in ours):
             label = name if steps < 2 else f"{name}, {steps} steps"
+            own = {r["seed"] for r in ours}
+            if own != {r["seed"] for r in rows}:
+                label += f" (seeds {sorted(own)})"
             share = select(ours, kind=kind)[0]["share"]
             cells = [label, f"{share:.0%} {kind}" if share else kind]
             found = []
@@ -512,6 +543,10 @@ def table(rows: list[dict[str, Any]], part: str) -> str:
     return "\n".join(lines)
 
 
+def verdict(value: str, met: bool) -> str:
+    return "" if value == "nan" else f"{value} {'met' if met else '**missed**'}"
+
+
 def targets(rows: list[dict[str, Any]], part: str) -> str:
     """Return which of the aims are met."""
     rows = select(rows, part=part)
@@ -534,15 +569,15 @@ def targets(rows: list[dict[str, Any]], part: str) -> str:
             cells = [aim, name if steps < 2 else f"{name}, {steps} steps"]
             for method in (FIXED, LOG_NORMAL):
                 value = ratio(ours, kind, method, to)
-                cells.append(f"{value:.2f} {'met' if value <= most else '**missed**'}")
+                cells.append(verdict(f"{value:.2f}", value <= most))
             lines.append(line(cells))
-    for name in dict.fromkeys(r["learner"] for r in rows):
-        cells = ["bad tasks told: AUC at least 0.95", name]
-        for method in (FIXED, LOG_NORMAL):
-            bad = [r for r in select(rows, learner=name, method=method) if "auc" in r]
-            least = min(mean(select(bad, kind=k), "auc") for k in {r["kind"] for r in bad})
-            cells.append(f"{least:.3f} {'met' if least >= 0.95 else '**missed**'}")
-        lines.append(line(cells))
+    for kind in dict.fromkeys(r["kind"] for r in rows if "auc" in r):
+        for name in dict.fromkeys(r["learner"] for r in rows):
+            cells = [f"{kind} told: AUC at least 0.95", name]
+            for method in (FIXED, LOG_NORMAL):
+                auc = mean(select(rows, learner=name, method=method, kind=kind), "auc")
+                cells.append(verdict(f"{auc:.3f}", auc >= 0.95))
+            lines.append(line(cells))
     return "\n".join(lines)
 
 
@@ -563,6 +598,7 @@ def cost_table(rows: list[dict[str, Any]]) -> str:
 def draw_sweep(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw error against contamination, the range over seeds as a band."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
     rows = select(rows, part="sweep")
     names = list(dict.fromkeys(r["learner"] for r in rows))
@@ -581,11 +617,24 @@ def draw_sweep(rows: list[dict[str, Any]], path: Path) -> None:
             low, high = [min(e) for e in errors], [max(e) for e in errors]
             axis.fill_between(at, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
         axis.set_title(name if steps < 2 else f"{name}, {steps} steps", fontsize=10)
         axis.set_xlabel("noise tasks in training, %")
         axis.spines[["top", "right"]].set_visible(False)
     np.atleast_1d(axes)[0].set_ylabel("error on clean tasks (MSE)")
-    np.atleast_1d(axes)[0].legend(frameon=False, fontsize=9)
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=len(METHODS),
+        columnspacing=1,
+        handlelength=1.5,
+        frameon=False,
+        fontsize=8,
+    )
     figure.savefig(path, dpi=90)
     plt.close(figure)
 
@@ -621,7 +670,7 @@ def page(rows: list[dict[str, Any]], beside: Path) -> str:
     if there("cost"):
         command = "`python benchmarks/contamination.py --part cost`"
         parts += [f"## Cost\n\n{COST}\n\n{command}", cost_table(rows)]
-    return "\n\n".join([*parts, CONCLUSIONS])
+    return "\n\n".join([*parts, CONCLUSIONS]) + "\n"
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from _instances import DRAWN_TASKS, INSTANCES
+from _instances import INSTANCES, VARIANTS
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.utils.metadata_routing import MetadataRequest
@@ -22,7 +22,7 @@ _UNSCALED = "ignore::skmeta.DivergenceWarning"  # gradient steps on features tha
     ("estimator", "check"),
     [
         pytest.param(estimator, check, id=f"{estimator}-{check.__name__}")
-        for estimator in INSTANCES + DRAWN_TASKS
+        for estimator in INSTANCES + VARIANTS
         for check in meta_learner_checks(estimator)
     ],
 )
@@ -42,7 +42,7 @@ def test_every_public_learner_is_checked():
     assert learners == {type(estimator) for estimator in INSTANCES}
 
 
-@pytest.mark.parametrize("estimator", INSTANCES + DRAWN_TASKS, ids=repr)
+@pytest.mark.parametrize("estimator", INSTANCES + VARIANTS, ids=repr)
 def test_no_check_is_left_out(estimator):
     names = [check.__name__ for check in meta_learner_checks(estimator)]
     assert len(names) == len(set(names)) >= 29

@@ -464,7 +464,7 @@ def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
 def _take(values: NDArray[Any], which: NDArray[np.int64]) -> NDArray[Any]:
     """Index the first dimension, without a copy where what is taken lies side by side."""
     start, stop = (which[0], which[0] + len(which)) if len(which) else (0, 0)
-    if (which == np.arange(start, stop)).all():
+    if start >= 0 and (which == np.arange(start, stop)).all():  # -1 is the last one
         return values[start:stop]
     taken: NDArray[Any] = values[which]
     return taken

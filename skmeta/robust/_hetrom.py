@@ -42,10 +42,13 @@ class HeTRoM(BaseMetaTransformer):
     ``ℓ_[1] >= ... >= ℓ_[n]`` the meta-loss is ``1/(k-m) Σ_{j=m+1..k} ℓ_[j]``, with ``m`` tasks
     dropped at the hard end and ``n - k`` at the easy one.
 
-    Pick it where tasks were collected without anybody looking at each of them, with
-    `drop_hardest` a little above the share of tasks that you suspect. `suspect_tasks_` then says
-    which they are. To have hard tasks count more instead, drop the easy ones: ``drop_hardest=0,
-    drop_easiest=0.7`` is the average of the 30 % highest losses (the conditional value at risk).
+    Pick it where tasks were collected without anybody looking at each of them, with `drop_hardest`
+    a little above the share of tasks that you suspect; or with ``guidance="lognormal"`` if you have
+    no idea, which drops about as many as are odd and costs less where none is. `suspect_tasks_`
+    then says which they are. Only tasks of high losses (or low ones) can be found: a foreign task
+    that is easy for the learner is not among them. To have hard tasks count more instead, drop the
+    easy ones: ``drop_hardest=0, drop_easiest=0.7`` is the average of the 30 % highest losses (the
+    conditional value at risk).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from _files import rewritten
-from _instances import DRAWN_TASKS, INSTANCES
+from _instances import INSTANCES, VARIANTS
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
 from sklearn.compose import ColumnTransformer
@@ -82,7 +82,7 @@ def names(params):
     return {name: repr(value) for name, value in params.items()}
 
 
-@pytest.mark.parametrize("estimator", [*INSTANCES, *DRAWN_TASKS], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("estimator", [*INSTANCES, *VARIANTS], ids=lambda e: type(e).__name__)
 def test_every_estimator_predicts_and_adapts_as_the_saved_one(estimator, tmp_path):
     tasks = tasks_for(estimator)
     drawn = getattr(estimator, "n_way", None) is not None
