@@ -45,7 +45,8 @@ def gradient_of(module, episode, way, weights=None, chunk_size=None, objective=O
     """Return the gradient that a way to make one leaves, the meta-loss and those of the tasks."""
     module.zero_grad()
     loss, losses = way(module, objective, episode, weights, chunk_size)
-    return torch.cat([p.grad.flatten() for p in module.parameters()]), loss, losses
+    parts = [p.grad.flatten() for p in module.parameters() if p.requires_grad]
+    return torch.cat(parts), loss, losses
 
 
 def network():

@@ -171,6 +171,10 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         both = self._by_passes(X, groups, self._mean_and_std)
         return self._shape(both[:, 0]), self._shape(both[:, 1])
 
+    @property
+    def _variance_is_label_free(self) -> bool:  # type: ignore[override]
+        return bool(getattr(self.estimator_, "_variance_is_label_free", False))
+
     def _mean_and_std(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
     ) -> NDArray[Any]:
