@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -20,14 +20,18 @@ from sklearn.utils.validation import check_is_fitted
 from skmeta.auto._search import Trial, failure, leaderboard, ranking, try_candidates
 from skmeta.base import BaseMetaLearner, State, adapt
 from skmeta.base._adapt import last_step
+from skmeta.base._learner import groups_keyword
 from skmeta.exceptions import UnseenTaskWarning
-from skmeta.model_selection._adaptation_curve import as_seed
+from skmeta.model_selection._adaptation_curve import as_seed, check_shots
 from skmeta.model_selection._fold import Fold, Rows, make_folds
 from skmeta.model_selection._rows import support_mask
 from skmeta.tasks import TaskData
 from skmeta.utils._tables import as_table, table_library
 
 __all__ = ["BaseAutoMeta"]
+
+# Lets groups reach the steps of a candidate that is a pipeline.
+_routed = partial(config_context, enable_metadata_routing=True)
 
 _MOST_SHOTS = 10  # by default: a new task has few rows
 
@@ -119,12 +123,7 @@ class BaseAutoMeta(BaseMetaLearner):
             half = int(np.median(sizes[sizes > 0])) // 2
             most = min(max(half, 1), _MOST_SHOTS)
             return np.unique([-(-most // 4), most])
-        shots = np.atleast_1d(np.asarray(self.shots, dtype=object)).tolist()
-        for number in shots:
-            check_scalar(number, "shots", Integral, min_val=1)
-        if len(shots) == 0:
-            raise ValueError("shots is empty; give at least one number of known rows.")
-        return np.unique(np.asarray(shots, dtype=np.int64))
+        return check_shots(np.atleast_1d(np.asarray(self.shots, dtype=object)).tolist())
 
     def _check_candidates(self, seed: int) -> dict[str, Any]:
         if self.candidates is None:
@@ -169,11 +168,12 @@ class BaseAutoMeta(BaseMetaLearner):
 
     def _refit(self, candidates: dict[str, Any], trials: list[Trial], rows: Rows) -> Trial:
         """Fit the best candidate to all rows, or the next best where that fails."""
-        given = {} if rows.groups is None else {"groups": rows.groups}
         for trial in ranking(trials):
             try:
                 with _routed():
-                    fitted = clone(candidates[trial.name]).fit(rows.X, rows.y, **given)
+                    fitted = clone(candidates[trial.name]).fit(
+                        rows.X, rows.y, **groups_keyword(rows.groups)
+                    )
                 self.estimator_ = getattr(fitted, "best_estimator_", fitted)  # of a search
                 return trial
             except Exception as error:
@@ -204,10 +204,3 @@ class BaseAutoMeta(BaseMetaLearner):
         with _routed(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UnseenTaskWarning)  # it was said already
             return getattr(state["estimator"], method)(X, groups=groups, **options)
-
-
-@contextmanager
-def _routed() -> Iterator[None]:
-    """Let groups reach the steps of a candidate that is a pipeline."""
-    with config_context(enable_metadata_routing=True):
-        yield

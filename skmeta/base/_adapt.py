@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-__all__ = ["adapt", "groups_for", "last_step"]
+__all__ = ["adapt", "groups_for", "last_fitted_step", "last_step"]
 
 
 def adapt(fitted: Any, X: Any, y: Any, groups: Any = None) -> Any:
@@ -77,6 +77,11 @@ def last_step(estimator: Any) -> Any:
     if hasattr(estimator, "return_train_score"):  # searches have no public class in common
         return last_step(estimator.estimator)
     return last_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def last_fitted_step(estimator: Any) -> Any:
+    """Return what a fitted estimator ends in, of a search that of its best estimator."""
+    return last_step(getattr(estimator, "best_estimator_", estimator))
 
 
 def groups_for(step: Any, groups: Any) -> dict[str, Any]:

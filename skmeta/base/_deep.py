@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
-from skmeta.base._learner import BaseMetaLearner, State
+from skmeta.base._learner import BaseMetaLearner, State, groups_keyword
 from skmeta.base._params import ClassifierParams, DeepParams, RegressorParams
 from skmeta.base._targets import MetaClassifierMixin, MetaRegressorMixin
 from skmeta.inner import InnerRule, TaskTensors, cross_entropy, squared_error
@@ -104,8 +104,7 @@ class BaseDeepLearner(
         features : ndarray of shape (n_samples, n_features_out)
             The representation.
         """
-        given = {} if groups is None else {"groups": groups}
-        return self.fit(X, y, **given).transform(X, **given)
+        return self.fit(X, y, **groups_keyword(groups)).transform(X, **groups_keyword(groups))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return parameters.

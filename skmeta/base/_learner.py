@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, va
 from skmeta.exceptions import UnseenTaskWarning
 from skmeta.tasks import TaskData, separate_tasks
 
-__all__ = ["BaseMetaLearner", "State"]
+__all__ = ["BaseMetaLearner", "State", "groups_keyword"]
 
 State = dict[str, Any]
 """What adaptation leaves of tasks: arrays whose first dimension runs over the tasks."""
@@ -224,6 +224,11 @@ class BaseMetaLearner(BaseEstimator, ABC):
                 f"X has 1 feature(s), and it is the task column {self.task_column!r}; "
                 "at least one more is needed to learn from."
             )
+
+
+def groups_keyword(groups: Any) -> dict[str, Any]:
+    """Return the keyword of tasks, none where there are none: they may be in a column."""
+    return {} if groups is None else {"groups": groups}
 
 
 def _check_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:

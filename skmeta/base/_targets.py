@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
 
-from skmeta.base._learner import BaseMetaLearner, State
+from skmeta.base._learner import BaseMetaLearner, State, groups_keyword
 from skmeta.tasks import TaskData, local_classes
 
 __all__ = ["MetaClassifierMixin", "MetaRegressorMixin"]
@@ -66,7 +66,7 @@ class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):
         score : float
             The coefficient of determination.
         """
-        predicted = self.predict(X, **({} if groups is None else {"groups": groups}))
+        predicted = self.predict(X, **groups_keyword(groups))
         return float(r2_score(y, predicted, sample_weight=sample_weight))
 
     def _y_checks(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
             In the order of `classes_`.
         """
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X, **({} if groups is None else {"groups": groups})))
+            return np.log(self.predict_proba(X, **groups_keyword(groups)))
 
     def predict(self, X: Any, groups: Any = None) -> NDArray[Any]:
         """Return the most probable class of each row.
@@ -162,7 +162,7 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
         y : ndarray of shape (n_samples,)
             Class labels.
         """
-        proba = self.predict_proba(X, **({} if groups is None else {"groups": groups}))
+        proba = self.predict_proba(X, **groups_keyword(groups))
         labels: NDArray[Any] = self.classes_[proba.argmax(axis=1)]
         return labels
 
@@ -185,7 +185,7 @@ class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):
         score : float
             The share of right predictions.
         """
-        predicted = self.predict(X, **({} if groups is None else {"groups": groups}))
+        predicted = self.predict(X, **groups_keyword(groups))
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def _y_checks(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.base._deep import BaseDeepLearner
+from skmeta.base._learner import groups_keyword
 from skmeta.training import OuterLoop
 
 __all__ = ["BaseMetaTransformer"]
@@ -77,7 +78,7 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
             self._before_fit(X, y, groups)
             learner = clone(self.estimator)
             learner._outer = self._extend(self._outer)
-            self.estimator_ = learner.fit(X, y, **_given(groups))
+            self.estimator_ = learner.fit(X, y, **groups_keyword(groups))
             self._after_fit(self._learner)
         except Exception:
             self.__dict__ = before
@@ -103,7 +104,7 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         adapted = copy.copy(self)
-        adapted.estimator_ = self.estimator_.adapt(X, y, **_given(groups))
+        adapted.estimator_ = self.estimator_.adapt(X, y, **groups_keyword(groups))
         return adapted
 
     def predict(self, X: Any, groups: Any = None, **options: Any) -> Any:
@@ -124,7 +125,7 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
             What the learner predicts.
         """
         check_is_fitted(self)
-        return self.estimator_.predict(X, **_given(groups), **options)
+        return self.estimator_.predict(X, **groups_keyword(groups), **options)
 
     @_learner_has("predict_proba")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any, groups: Any = None) -> NDArray[Any]:
@@ -143,7 +144,7 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
             In the order of `classes_`.
         """
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X, **_given(groups))
+        return self.estimator_.predict_proba(X, **groups_keyword(groups))
 
     @_learner_has("predict_log_proba")  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any, groups: Any = None) -> NDArray[Any]:
@@ -162,7 +163,7 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
             In the order of `classes_`.
         """
         check_is_fitted(self)
-        return self.estimator_.predict_log_proba(X, **_given(groups))
+        return self.estimator_.predict_log_proba(X, **groups_keyword(groups))
 
     @_learner_has("transform")  # type: ignore[untyped-decorator]
     def transform(self, X: Any, groups: Any = None) -> NDArray[Any]:
@@ -181,7 +182,7 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
             What the learner's network computes before its head.
         """
         check_is_fitted(self)
-        return self.estimator_.transform(X, **_given(groups))
+        return self.estimator_.transform(X, **groups_keyword(groups))
 
     @_learner_has("transform")  # type: ignore[untyped-decorator]
     def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> NDArray[Any]:
@@ -240,7 +241,9 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
             The score.
         """
         check_is_fitted(self)
-        return float(self.estimator_.score(X, y, **_given(groups), sample_weight=sample_weight))
+        return float(
+            self.estimator_.score(X, y, **groups_keyword(groups), sample_weight=sample_weight)
+        )
 
     @property
     def tasks_(self) -> NDArray[Any]:
@@ -274,7 +277,3 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         return get_tags(self.estimator)
-
-
-def _given(groups: Any) -> dict[str, Any]:
-    return {} if groups is None else {"groups": groups}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skmeta.base._adapt import last_step
+from skmeta.base._adapt import last_fitted_step
 from skmeta.inspection._plotting import check_matplotlib
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class HeTRoMDisplay:
             If the estimator has no record of selected tasks.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        model = last_step(getattr(estimator, "best_estimator_", estimator))
+        model = last_fitted_step(estimator)
         selection = getattr(model, "task_selection_", None)
         if selection is None or selection.shape[1] != len(model.tasks_):
             raise ValueError(

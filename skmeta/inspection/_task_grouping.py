@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import KernelPCA
 
-from skmeta.base._adapt import last_step
+from skmeta.base._adapt import last_fitted_step
 from skmeta.grouping._dissimilarity import landmark_rows
 from skmeta.inspection._plotting import check_matplotlib
 
@@ -144,7 +144,7 @@ class TaskGroupingDisplay:
             If the estimator has no groups of tasks.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        model = last_step(getattr(estimator, "best_estimator_", estimator))
+        model = last_fitted_step(estimator)
         if not hasattr(model, "dissimilarity_"):
             raise ValueError(
                 f"This {type(model).__name__} has no groups of tasks; give a fitted TaskGrouping."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skmeta.base._adapt import last_step
+from skmeta.base._adapt import last_fitted_step
 from skmeta.inspection._plotting import axes_for, check_matplotlib, style
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class TrainingHistoryDisplay:
             If the estimator has no history: it is not fitted, or trains no network.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        learner = last_step(getattr(estimator, "best_estimator_", estimator))
+        learner = last_fitted_step(estimator)
         history = getattr(getattr(learner, "net_", None), "history", None)
         if not history:
             raise ValueError(

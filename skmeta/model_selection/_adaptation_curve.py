@@ -20,7 +20,7 @@ from skmeta.model_selection._fold import Rows, make_folds, score_fold
 from skmeta.model_selection._rows import class_codes, support_mask, task_codes
 from skmeta.tasks import separate_tasks
 
-__all__ = ["adaptation_curve", "as_seed"]
+__all__ = ["adaptation_curve", "as_seed", "check_shots"]
 
 
 def adaptation_curve(
@@ -161,7 +161,7 @@ def adaptation_curve(
     scorer = get_scorer(scoring)
     if hasattr(scorer, "aggregate"):
         raise ValueError(f"scoring={scorer!r} is computed by task already; give its metric alone.")
-    ticks = _check_shots(shots)
+    ticks = check_shots(shots)
     y = np.asarray(y)
     check_consistent_length(X, y)
     codes = task_codes(X, groups, task_column)
@@ -231,7 +231,8 @@ def _default_scoring(estimator: Any) -> str:
     )
 
 
-def _check_shots(shots: Sequence[int]) -> NDArray[np.int64]:
+def check_shots(shots: Sequence[int]) -> NDArray[np.int64]:
+    """Return numbers of known rows, sorted, each once."""
     for number in shots:
         check_scalar(number, "shots", Integral, min_val=1)
     if len(shots) == 0:

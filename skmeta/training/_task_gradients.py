@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,13 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from skmeta.inner import Episode, EpisodeModule
+from skmeta.inner._audit import few_in_double, vmap_is_right
 from skmeta.training._objective import MeanOverTasks
 
 __all__ = ["TaskGradients", "mean_over_tasks"]
 
 Weights = dict[str, Tensor]
-_AUDIT_TASKS = 2
-_AUDIT_TOLERANCE = 1e-6
 
 
 class TaskGradients:
@@ -58,7 +56,7 @@ class TaskGradients:
         prefix = "module."
         self.trained = {n.removeprefix(prefix): p for n, p in named.items() if p.requires_grad}
         self.weights = {name: p.detach() for name, p in self.trained.items()}
-        self.parts = {name: part for name, part in vars(episode).items() if part is not None}
+        self.parts = _there(episode)
         self.chunk_size = chunk_size
         self.batched = False
 
@@ -112,32 +110,20 @@ class TaskGradients:
         -------
         right : bool
         """
-        probe = self._probe(_AUDIT_TASKS)
-        found = []
-        for probe.batched in (False, True):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", UserWarning)  # on how fast a rule would be
-                    parts = compute(probe)
-            except (RuntimeError, ValueError):
-                if not probe.batched:
-                    raise
-                return False
-            found.append(torch.cat([part.flatten() for part in parts]))
-        reference, batched = found
-        error = (batched - reference).norm()
-        return bool(error <= _AUDIT_TOLERANCE * reference.norm().clamp(min=1e-12))
-
-    def _probe(self, n_tasks: int) -> TaskGradients:
-        """Return some of these tasks in double precision."""
         probe = copy.copy(self)
         probe.whole = copy.deepcopy(self.whole).double().eval()
         probe.weights = {name: w.double() for name, w in self.weights.items()}
-        probe.parts = {
-            name: part[:n_tasks].double() if part.is_floating_point() else part[:n_tasks]
-            for name, part in self.parts.items()
-        }
-        return probe
+        probe.parts = _there(few_in_double(Episode(**self.parts)))
+
+        def parts(batched: bool) -> Sequence[Tensor]:
+            probe.batched = batched
+            return compute(probe)
+
+        return vmap_is_right(parts)
+
+
+def _there(episode: Episode) -> Weights:
+    return {name: part for name, part in vars(episode).items() if part is not None}
 
 
 class _TaskLosses(nn.Module):
