@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from skmeta.auto._base import BaseAutoMeta
 from skmeta.auto._candidates import default_classifiers
-from skmeta.auto._pooled import LEAST_PROBABILITY, PooledClassifier
+from skmeta.auto._pooled import PooledClassifier
 from skmeta.base import BaseMetaLearner, MetaClassifierMixin, State
+from skmeta.base._models import LEAST_PROBABILITY
 from skmeta.tasks import TaskData
 
 __all__ = ["AutoMetaClassifier"]

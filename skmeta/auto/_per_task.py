@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from skmeta.auto._pooled import LEAST_PROBABILITY
 from skmeta.base import BaseMetaLearner, MetaClassifierMixin, MetaRegressorMixin, State
+from skmeta.base._models import class_scores, fit_models, run_models, shows_classes
 from skmeta.model_selection._separate import SeparateModels
-from skmeta.tasks import TaskData, TaskTable
+from skmeta.tasks import TaskData
 
 __all__ = ["PerTaskClassifier", "PerTaskRegressor"]
 
@@ -42,14 +42,11 @@ class _PerTask(BaseMetaLearner):
         return Z
 
     def _fit_models(self, data: TaskData, y: NDArray[Any]) -> State:
-        models = np.full(data.table.n_tasks, None, dtype=object)
+        def model_for(size: int) -> Any:
+            return self.chosen_[min(size.bit_length(), len(self.chosen_)) - 1]
+
         Z = self._scale(data.X)
-        for task, size in enumerate(data.sizes.tolist()):
-            rows = slice(data.table.offsets[task], data.table.offsets[task + 1])
-            if self._can_fit(y[rows]):
-                chosen = self.chosen_[min(size.bit_length(), len(self.chosen_)) - 1]
-                models[task] = clone(chosen).fit(Z[rows], y[rows])
-        return {"model": models}
+        return {"model": fit_models(model_for, Z, y, data.table, self._can_fit)}
 
     def _can_fit(self, y: NDArray[Any]) -> bool:
         return len(y) > 0
@@ -58,16 +55,8 @@ class _PerTask(BaseMetaLearner):
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64], width: int
     ) -> NDArray[Any]:
         Z = self._scale(X)
-        table = TaskTable.from_labels(codes)
-        outputs = np.zeros((len(X), width), dtype=X.dtype)
-        for task, rows in zip(
-            table.labels.tolist(), np.split(table.order, table.offsets[1:-1]), strict=True
-        ):
-            model = state["model"][task]
-            model = self._pooled if model is None else model
-            if model is not None:
-                outputs[rows] = self._values(model, Z[rows], width)
-        return outputs
+        outputs = run_models(state["model"], self._pooled, Z, codes, width, self._values)
+        return outputs.astype(X.dtype)
 
     def _values(self, model: Any, Z: NDArray[Any], width: int) -> NDArray[Any]:
         raise NotImplementedError
@@ -157,7 +146,7 @@ class PerTaskClassifier(MetaClassifierMixin, _PerTask):
             self._pooled = clone(self.estimators[0]).fit(self._scale(data.X), data.y)
 
     def _can_fit(self, y: NDArray[Any]) -> bool:
-        return len(y) > 0 and bool((y != y[0]).any())
+        return shows_classes(y)
 
     def _adapt_tasks(self, data: TaskData) -> State:
         return self._fit_models(data, data.y)
@@ -169,6 +158,4 @@ class PerTaskClassifier(MetaClassifierMixin, _PerTask):
         return self._run(state, X, codes, width)
 
     def _values(self, model: Any, Z: NDArray[Any], width: int) -> NDArray[Any]:
-        values = np.full((len(Z), width), np.log(LEAST_PROBABILITY))
-        values[:, model.classes_] = np.log(np.maximum(model.predict_proba(Z), LEAST_PROBABILITY))
-        return values
+        return class_scores(model, Z, width)

@@ -11,11 +11,10 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 
 from skmeta.base import BaseMetaLearner, MetaClassifierMixin, MetaRegressorMixin, State
+from skmeta.base._models import LEAST_PROBABILITY
 from skmeta.tasks import TaskData
 
-__all__ = ["LEAST_PROBABILITY", "PooledClassifier", "PooledRegressor"]
-
-LEAST_PROBABILITY = 1e-12
+__all__ = ["PooledClassifier", "PooledRegressor"]
 
 
 class _Pooled(BaseMetaLearner):

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from skmeta.base import State
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
+from skmeta.base._models import class_scores, fit_models, run_models, shows_classes
 from skmeta.base._params import meta_learner
 from skmeta.tasks import TaskData, TaskTable
 from skmeta.training import MeanOverTasks
@@ -18,8 +19,6 @@ from skmeta.training import MeanOverTasks
 __all__ = ["FeatureHeads", "FeatureHeadsClassifier", "FeatureHeadsRegressor"]
 
 Array = NDArray[np.float64]
-
-_LEAST_PROBABILITY = 1e-12
 
 
 @meta_learner
@@ -53,27 +52,14 @@ class FeatureHeads(BaseDeepLearner):
 
     def _fit_heads(self, head: Any, F: Array, y: NDArray[Any], table: TaskTable) -> State:
         """Fit a clone of `head` for each task whose rows allow it."""
-        heads = np.full(table.n_tasks, None, dtype=object)
-        for task in range(table.n_tasks):
-            rows = slice(table.offsets[task], table.offsets[task + 1])
-            if self._can_fit(y[rows]):
-                heads[task] = clone(head).fit(F[rows], y[rows])
-        return {"head": heads}
+        return {"head": fit_models(lambda size: head, F, y, table, self._can_fit)}
 
     def _can_fit(self, y: NDArray[Any]) -> bool:
         return len(y) > 0
 
     def _run_heads(self, state: State, F: Array, codes: NDArray[np.int64], width: int) -> Array:
         """Predict rows by the heads of their tasks, or by the pooled one where there is none."""
-        table = TaskTable.from_labels(codes)
-        outputs = np.zeros((len(F), width))
-        for task in range(table.n_tasks):
-            rows = table.order[table.offsets[task] : table.offsets[task + 1]]
-            head = state["head"][table.labels[task]]
-            head = self._pooled_head if head is None else head
-            if head is not None:
-                outputs[rows] = self._head_values(head, F[rows], width)
-        return outputs
+        return run_models(state["head"], self._pooled_head, F, codes, width, self._head_values)
 
     def _head_values(self, head: Any, F: Array, width: int) -> Array:
         raise NotImplementedError
@@ -132,7 +118,7 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
             self._pooled_head = clone(self._head).fit(self._features(data.X), data.y)
 
     def _can_fit(self, y: NDArray[Any]) -> bool:
-        return len(y) > 0 and bool((y != y[0]).any())
+        return shows_classes(y)
 
     def _adapt_tasks(self, data: TaskData) -> State:
         return self._fit_heads(self._head, self._features(data.X), data.y, data.table)
@@ -144,12 +130,4 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
         return self._run_heads(state, self._features(X), codes, width).astype(X.dtype)
 
     def _head_values(self, head: Any, F: Array, width: int) -> Array:
-        values = np.full((len(F), width), np.log(_LEAST_PROBABILITY))
-        if hasattr(head, "predict_proba"):
-            scores = np.log(np.maximum(head.predict_proba(F), _LEAST_PROBABILITY))
-        else:
-            scores = head.decision_function(F)
-            if scores.ndim == 1:
-                scores = np.column_stack([np.zeros(len(F)), scores])
-        values[:, head.classes_] = scores
-        return values
+        return class_scores(head, F, width)
