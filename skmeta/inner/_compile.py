@@ -15,6 +15,33 @@ __all__ = ["compiled", "distinct_sizes", "warn_uncompiled"]
 _MODES: dict[str, Literal["symbolic", "fake"]] = {"any": "symbolic", "given": "fake"}
 
 
+def _thin_product(A: Tensor, B: Tensor) -> Tensor:
+    """Multiply without a matrix product where it sums over one number, or makes one row or column.
+
+    Such a product becomes part of its neighbours' loops; a library's call costs more than its sum.
+    """
+    if A.shape[-1] == 1:
+        return A * B
+    if B.shape[-1] == 1:
+        return (A * B.mT).sum(-1, keepdim=True)
+    if A.shape[-2] == 1:
+        return (A.mT * B).sum(-2, keepdim=True)
+    return NotImplemented
+
+
+def _thin_sum(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    product = _thin_product(A, B)
+    return product if product is NotImplemented else beta * C + alpha * product
+
+
+_DECOMPOSED: dict[Any, Callable[..., Tensor]] = {
+    torch.ops.aten.mm.default: _thin_product,
+    torch.ops.aten.bmm.default: _thin_product,
+    torch.ops.aten.addmm.default: _thin_sum,
+    torch.ops.aten.baddbmm.default: _thin_sum,
+}
+
+
 def compiled(
     function: Callable[..., Any],
     *examples: Tensor,
@@ -44,7 +71,7 @@ def compiled(
     function : callable
         The same function, faster.
     """
-    graph = make_fx(function, tracing_mode=_MODES[sizes])(*examples)
+    graph = make_fx(function, _DECOMPOSED, tracing_mode=_MODES[sizes])(*examples)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     # The plain method: a module's call costs as much as a small graph's kernels.

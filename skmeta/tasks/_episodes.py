@@ -331,16 +331,16 @@ def draw_subsets(
     ([0, 1, 2], -1)
     """
     width = int(counts.max(initial=0))
-    drawn = np.full((len(sizes), width), -1, dtype=np.int64)
-    uniform = random.random((width, len(sizes)))
+    drawn = np.full((width, len(sizes)), -1, dtype=np.int64)  # pools side by side in memory
+    uniform = random.random(drawn.shape)
     for step in range(width):
         top = sizes - counts + step  # the largest number that this step may draw
         candidate = (uniform[step] * (top + 1)).astype(np.int64)
-        taken = (drawn[:, :step] == candidate[:, None]).any(axis=1)
-        drawn[:, step] = np.where(step < counts, np.where(taken, top, candidate), -1)
-    keys = random.random(drawn.shape)
-    keys[drawn < 0] = np.inf
-    shuffled: NDArray[np.int64] = np.take_along_axis(drawn, np.argsort(keys, axis=1), axis=1)
+        taken = (drawn[:step] == candidate).any(axis=0)
+        drawn[step] = np.where(step < counts, np.where(taken, top, candidate), -1)
+    keys = random.random(drawn.T.shape)
+    keys[drawn.T < 0] = np.inf
+    shuffled: NDArray[np.int64] = np.take_along_axis(drawn.T, np.argsort(keys, axis=1), axis=1)
     return shuffled
 
 

@@ -11,6 +11,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
 from skmeta.inner import Episode, EpisodeModule, Regularizer
+from skmeta.training._adam import AdamKernel
 from skmeta.training._compiled import CompiledGradient
 from skmeta.training._objective import MeanOverTasks
 from skmeta.training._outer import MeanGradient, MetaGradient
@@ -82,6 +83,7 @@ class EpisodeNet(NeuralNet):
         cast(EpisodeModule, self.module_).regularizer = self.regularizer
         self.n_updates_ = 0
         self.compiled_: CompiledGradient | None = None
+        self.kernel_: AdamKernel | None = None
         self.gradient_ = self.gradient()
         return self
 
@@ -103,7 +105,7 @@ class EpisodeNet(NeuralNet):
         self.compiled_ = compiled
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "compiled_": None}
+        return {**super().__getstate__(), "compiled_": None, "kernel_": None}
 
     def initialize_callbacks(self) -> EpisodeNet:
         """Build the callbacks, and note who listens to what."""
@@ -155,6 +157,14 @@ class EpisodeNet(NeuralNet):
         objective.observe(losses, batch.tasks)
         return {"loss": loss, "y_pred": None}
 
+    def _step_optimizer(self, step_fn: Callable[[], Tensor]) -> None:
+        if self.kernel_ is None:
+            super()._step_optimizer(step_fn)
+            return
+        step_fn()
+        if not self.kernel_.step():
+            self.optimizer_.step()
+
     def _losses(self, batch: Episode) -> Tensor:
         """Return the loss of each task, without a graph."""
         module = cast(EpisodeModule, self.module_)
@@ -178,6 +188,8 @@ class EpisodeNet(NeuralNet):
         if iterator is None:
             return
         self._set_training(True)
+        serves = AdamKernel.serves(self.optimizer_)
+        self.kernel_ = AdamKernel(self.optimizer_) if serves else None
         losses = []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
