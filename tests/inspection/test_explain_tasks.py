@@ -13,11 +13,14 @@ from sklearn.preprocessing import StandardScaler
 
 import skmeta
 from skmeta import (
+    AutoMetaRegressor,
     EmpiricalBayesClassifier,
     EmpiricalBayesRegressor,
     MAMLRegressor,
     MultiHeadRegressor,
     PrototypicalClassifier,
+    RidgeHeadRegressor,
+    TaskInterpolation,
     TaskVariationDisplay,
     UnseenTaskWarning,
     explain_tasks,
@@ -287,6 +290,21 @@ def test_a_learner_without_a_prior_says_how_far_its_predictions_moved():
         prior = learner.predict(X, groups=np.full(len(X), -1))
     moved = (learner.predict(X, groups=groups) - prior).reshape(40, 12)
     assert_allclose(by_task(found)["shift"], np.sqrt((moved**2).mean(axis=1)), rtol=1e-4)
+
+
+def test_meta_transformers_and_searches_are_explained_by_what_is_in_them():
+    X, y, groups = draw()
+    ridge = RidgeHeadRegressor(n_shots=3, **NET)
+    wrapped = TaskInterpolation(ridge).fit(X, y, groups=groups)
+    moved = explain_tasks(wrapped).tasks["shift"]
+    assert_array_equal(moved, explain_tasks(wrapped.estimator_).tasks["shift"])
+    candidates = {"mixed": EmpiricalBayesRegressor()}
+    auto = AutoMetaRegressor(candidates=candidates, n_splits=2, random_state=0)
+    auto.fit(X, y, groups=groups)
+    chosen = explain_tasks(auto.estimator_)
+    assert chosen.variance is not None
+    both = by_task(explain_tasks(auto)), by_task(chosen)
+    assert_allclose(both[0]["shift"], both[1]["shift"], rtol=1e-6)
 
 
 def test_a_prior_over_heads_explains_variance():
