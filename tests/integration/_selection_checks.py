@@ -109,21 +109,19 @@ def permuted_targets(given):
     options = {"cv": FOLDS, "params": given.groups(), "random_state": 0, "n_permutations": 1}
     score, _, _ = permutation_test_score(given.regressor, given.X, Y, **options)
     close(score, np.mean(_scores(given)))
-    for within in (False,) if given.routed else (False, True):
-        seen = []
-        permutation_test_score(
-            given.regressor,
-            given.X,
-            Y,
-            groups=GROUPS if within else None,
-            scoring=lambda model, X, y, seen=seen, **tasks: seen.append(y) or 0.0,
-            **options,
-        )
-        permuted = np.empty_like(Y)
-        permuted[np.concatenate([test for _, test in FOLDS])] = np.concatenate(seen[-2:])
-        assert not np.array_equal(permuted, Y)
-        means = [_means(targets) for targets in (permuted, Y)]
-        assert np.allclose(*means) == within
+    within, seen = not given.routed, []
+    permutation_test_score(
+        given.regressor,
+        given.X,
+        Y,
+        groups=GROUPS if within else None,
+        scoring=lambda model, X, y, **tasks: seen.append(y) or 0.0,
+        **options,
+    )
+    permuted = np.empty_like(Y)
+    permuted[np.concatenate([test for _, test in FOLDS])] = np.concatenate(seen[-2:])
+    assert not np.array_equal(permuted, Y)
+    assert np.allclose(_means(permuted), _means(Y)) == within
 
 
 def _means(targets):

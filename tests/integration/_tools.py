@@ -185,7 +185,7 @@ TOOLS = [
         selection.feature_selection,
         "keeps the feature that alone scores best",
         column=None,
-        why="it tries columns of X without the task column",
+        why="it tries columns of X without that of the task, and an index then names a feature",
     ),
     Tool(
         "Model selection",
