@@ -64,8 +64,10 @@ from skmeta.inspection import (
     TaskErrorDisplay,
     TaskGroupingDisplay,
     TaskMapDisplay,
+    TaskVariationDisplay,
     TrainingHistoryDisplay,
     describe_tasks,
+    explain_tasks,
 )
 from skmeta.metrics import task_scorer
 from skmeta.model_selection import (
@@ -148,6 +150,7 @@ __all__ = [
     "TaskInterpolation",
     "TaskKFold",
     "TaskMapDisplay",
+    "TaskVariationDisplay",
     "TrainingHistoryDisplay",
     "UnseenTaskWarning",
     "__version__",
@@ -158,6 +161,7 @@ __all__ = [
     "check_meta_learner",
     "compare_learners",
     "describe_tasks",
+    "explain_tasks",
     "group_tasks",
     "list_collections",
     "load",

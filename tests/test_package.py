@@ -113,6 +113,18 @@ def test_snippets_of_the_page_on_choosing_run():
     plt.close("all")
 
 
+def test_the_snippet_of_the_page_on_explaining_runs():
+    page = (ROOT / "docs" / "explaining.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(blocks) == 1
+    tasks = skmeta.make_linear_tasks(12, 14, 2, random_state=0)
+    df = pd.DataFrame(tasks.data, columns=["a", "b"]).assign(district=tasks.groups)
+    names = {"df": df, "y": tasks.target}
+    exec(compile(blocks[0], "explaining.md", "exec"), names)
+    assert set(names["found"].features["feature"]) == {"a", "b"}
+    plt.close("all")
+
+
 def test_snippets_of_the_page_on_saving_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "saving.md").read_text(), re.S)

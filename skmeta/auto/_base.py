@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
@@ -17,12 +17,19 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta.auto._search import Trial, failure, leaderboard, ranking, try_candidates
+from skmeta.auto._search import (
+    Trial,
+    failure,
+    leaderboard,
+    leave_out_undefined,
+    ranking,
+    try_candidates,
+)
 from skmeta.base import BaseMetaLearner, State, adapt
 from skmeta.base._adapt import last_step
 from skmeta.base._learner import groups_keyword
 from skmeta.exceptions import UnseenTaskWarning
-from skmeta.model_selection._adaptation_curve import as_seed, check_shots
+from skmeta.model_selection._adaptation_curve import as_seed, check_metric, check_shots
 from skmeta.model_selection._fold import Fold, Rows, make_folds
 from skmeta.model_selection._rows import support_mask
 from skmeta.tasks import TaskData
@@ -43,13 +50,15 @@ class BaseAutoMeta(BaseMetaLearner):
     candidates: Mapping[str, Any] | None
     shots: int | Sequence[int] | None
     n_splits: int
+    support: str
+    scoring: str | Callable[..., float] | None
     random_state: Any
 
     estimator_: Any
     best_name_: str
     shots_: NDArray[np.int64]
 
-    _scoring: str
+    _default_scoring: str
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Try the candidates on held-out tasks, choose one and fit it to all tasks.
@@ -72,7 +81,8 @@ class BaseAutoMeta(BaseMetaLearner):
         ------
         ValueError
             If rows, tasks or parameters are not what they should be, no two tasks have more rows
-            than the `shots` asked for, or every candidate fails.
+            than the `shots` asked for, `scoring` is undefined for nearly all of them, or every
+            candidate fails.
         """
         super().fit(X, y, groups)
         frame = nw.from_native(X, eager_only=True, pass_through=True)
@@ -101,14 +111,21 @@ class BaseAutoMeta(BaseMetaLearner):
     def _fit_prior(self, data: TaskData) -> None:
         check_scalar(self.time_budget, "time_budget", Real, min_val=0)
         check_scalar(self.n_splits, "n_splits", Integral, min_val=2)
+        if self.support not in ("random", "first"):
+            raise ValueError(f"support={self.support!r} must be 'random' or 'first'.")
+        scoring = self._default_scoring if self.scoring is None else self.scoring
+        check_metric(scoring)
         codes = np.repeat(np.arange(data.table.n_tasks), data.sizes)
+        if self.support == "first":  # of each task in the order given; else the order is of content
+            data = data.reorder(np.lexsort((data.table.order, codes)))
         cells = self._cells(data, codes)
         self.shots_ = self._check_shots(np.bincount(cells))
         seed = as_seed(self.random_state)
         candidates = self._check_candidates(seed)
         rows = Rows(data.X, self._targets(data), codes)
         folds = self._folds(rows.y, codes, cells, seed)
-        trials = try_candidates(candidates, rows, folds, self._scoring, self.time_budget)
+        trials = try_candidates(candidates, rows, folds, scoring, self.time_budget)
+        leave_out_undefined(trials, scoring)
         labels = None if data.table.n_tasks == 1 else np.repeat(data.table.labels, data.sizes)
         chosen = self._refit(candidates, trials, Rows(rows.X, rows.y, labels))
         self.best_name_ = chosen.name
@@ -162,6 +179,7 @@ class BaseAutoMeta(BaseMetaLearner):
             cells,
             self.shots_,
             n_splits=min(self.n_splits, enough),
+            support=self.support,
             stratify=cells is not codes,
             random_state=check_random_state(seed),
         )

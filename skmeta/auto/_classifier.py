@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,13 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         largest number are trained on but not held out.
     n_splits : int, default=5
         Folds over tasks; fewer if there are fewer tasks to hold out.
+    support : {"random", "first"}, default="random"
+        Which rows of a held-out task are known: drawn at random, or the first ones in the order of
+        X. "first" is forecasting, where the rows of each task are sorted by time.
+    scoring : str or callable, default=None
+        What counts instead: a scorer's name, such as "roc_auc" or "neg_log_loss", or a scorer from
+        `make_scorer`, computed for each task; so a `task_scorer` is refused. Tasks for which it is
+        undefined are left out, with a warning. None is the accuracy.
     label_sets : {"auto", "shared", "own"}, default="auto"
         Whether tasks share one label set (each task has all classes, even those that its few rows
         do not show) or have label sets of their own. "auto" decides by how many classes the tasks
@@ -82,7 +89,8 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         else of pandas, which then is needed. Its columns:
 
         - `learner`, `shots`;
-        - `score`, `low`, `high`: the accuracy on a task, mean over tasks and 95 % interval;
+        - `score`, `low`, `high`: the score of a task, by default the accuracy, mean over tasks
+          and 95 % interval;
         - `difference`: mean over tasks of the score minus that of the chosen one;
         - `seconds`: what the search took for it;
         - `status`: "chosen", "ok", "skipped: ..." or "failed: ...", with the reason.
@@ -130,7 +138,7 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
     (3, 2)
     """
 
-    _scoring = "accuracy"
+    _default_scoring = "accuracy"
 
     def __init__(
         self,
@@ -139,6 +147,8 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         candidates: Mapping[str, Any] | None = None,
         shots: int | Sequence[int] | None = None,
         n_splits: int = 5,
+        support: str = "random",
+        scoring: str | Callable[..., float] | None = None,
         label_sets: str = "auto",
         task_column: Hashable | None = None,
         unseen: str = "prior",
@@ -148,6 +158,8 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         self.candidates = candidates
         self.shots = shots
         self.n_splits = n_splits
+        self.support = support
+        self.scoring = scoring
         self.label_sets = label_sets
         self.task_column = task_column
         self.unseen = unseen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,13 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         that have no more rows than the largest number are trained on but not held out.
     n_splits : int, default=5
         Folds over tasks; fewer if there are fewer tasks to hold out.
+    support : {"random", "first"}, default="random"
+        Which rows of a held-out task are known: drawn at random, or the first ones in the order of
+        X. "first" is forecasting, where the rows of each task are sorted by time.
+    scoring : str or callable, default=None
+        What counts instead: a scorer's name, such as "neg_mean_absolute_error", or a scorer from
+        `make_scorer`, computed for each task; so a `task_scorer` is refused. Tasks for which it is
+        undefined are left out, with a warning. None is the negative root mean squared error.
     task_column : str or int, default=None
         The column of X that holds the task labels; None if they come as `groups`.
     unseen : {"prior", "raise"}, default="prior"
@@ -74,8 +81,8 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         else of pandas, which then is needed. Its columns:
 
         - `learner`, `shots`;
-        - `score`, `low`, `high`: the negative root mean squared error of a task, mean over
-          tasks and 95 % interval;
+        - `score`, `low`, `high`: the score of a task, by default the negative root mean squared
+          error, mean over tasks and 95 % interval;
         - `difference`: mean over tasks of the score minus that of the chosen one;
         - `seconds`: what the search took for it;
         - `status`: "chosen", "ok", "skipped: ..." or "failed: ...", with the reason.
@@ -125,7 +132,7 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
     ((15,), (15,))
     """
 
-    _scoring = "neg_root_mean_squared_error"
+    _default_scoring = "neg_root_mean_squared_error"
 
     def __init__(
         self,
@@ -134,6 +141,8 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         candidates: Mapping[str, Any] | None = None,
         shots: int | Sequence[int] | None = None,
         n_splits: int = 5,
+        support: str = "random",
+        scoring: str | Callable[..., float] | None = None,
         task_column: Hashable | None = None,
         unseen: str = "prior",
         random_state: Any = None,
@@ -142,6 +151,8 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         self.candidates = candidates
         self.shots = shots
         self.n_splits = n_splits
+        self.support = support
+        self.scoring = scoring
         self.task_column = task_column
         self.unseen = unseen
         self.random_state = random_state

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
 
 from skmeta.metrics._interval import mean_over_tasks
 from skmeta.model_selection._fold import Fold, Rows, score_fold
 
-__all__ = ["Trial", "leaderboard", "ranking", "try_candidates"]
+__all__ = ["Trial", "leaderboard", "leave_out_undefined", "ranking", "try_candidates"]
 
 
 @dataclass
@@ -43,7 +44,7 @@ def try_candidates(
     candidates: Mapping[str, Any],
     rows: Rows,
     folds: Sequence[Fold],
-    scoring: str,
+    scoring: str | Callable[..., float],
     time_budget: float,
 ) -> list[Trial]:
     """Score candidates in their order, skipping those that the rest of the budget is too short for.
@@ -58,7 +59,7 @@ def try_candidates(
         All rows.
     folds : sequence of Fold
         Which of them are what; none if tasks cannot be held out.
-    scoring : str
+    scoring : str or callable
         The metric of a task.
     time_budget : float
         Seconds.
@@ -83,7 +84,12 @@ def try_candidates(
 
 
 def _try(
-    name: str, candidate: Any, rows: Rows, folds: Sequence[Fold], scoring: str, left: float
+    name: str,
+    candidate: Any,
+    rows: Rows,
+    folds: Sequence[Fold],
+    scoring: str | Callable[..., float],
+    left: float,
 ) -> Trial:
     if left <= 0:
         return Trial(name, None, 0.0, "skipped: no time left")
@@ -103,6 +109,42 @@ def _try(
     order = np.argsort(np.concatenate([part.tasks for part in parts]))
     scores = np.concatenate([part.scores for part in parts], axis=1)[:, order]
     return Trial(name, scores, time.perf_counter() - began, "ok")
+
+
+def leave_out_undefined(trials: Sequence[Trial], scoring: str | Callable[..., float]) -> None:
+    """Compare on the tasks for which the metric is defined, such as ROC AUC of two classes.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        Their scores lose the other tasks.
+    scoring : str or callable
+        The metric.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two tasks are left.
+    """
+    scores = [trial.scores for trial in trials if trial.scores is not None]
+    if not scores:
+        return
+    defined = ~np.isnan(np.concatenate(scores)).any(axis=0)
+    n_tasks, n_defined = defined.size, int(defined.sum())
+    if n_defined < 2:
+        raise ValueError(
+            f"scoring={scoring!r} is defined for {n_defined} of {n_tasks} held-out tasks, and at "
+            "least 2 are needed; take a metric that a few rows of one task allow."
+        )
+    if n_defined < n_tasks:
+        warnings.warn(
+            f"{scoring} is undefined for {n_tasks - n_defined} of {n_tasks} held-out tasks; "
+            "candidates are compared on the others.",
+            UndefinedMetricWarning,
+            stacklevel=5,
+        )
+    for trial in trials:
+        trial.scores = None if trial.scores is None else trial.scores[:, defined]
 
 
 def failure(error: Exception) -> str:

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_scalar, has_fit_parameter
 
 from skmeta.base import BaseMetaLearner, State
 from skmeta.empirical_bayes._design import Design
-from skmeta.empirical_bayes._mixed_model import Prior
+from skmeta.empirical_bayes._mixed_model import Posterior, Prior
+from skmeta.empirical_bayes._variance import movement
 from skmeta.tasks import TaskData, row_keys
 
 __all__ = ["BaseEmpiricalBayes"]
@@ -128,6 +129,22 @@ class BaseEmpiricalBayes(BaseMetaLearner):
         self.prior_covariance_ = np.array(
             [varying @ prior.covariance @ varying.T for prior in self.priors_]
         )
+
+    def _movement(self, data: TaskData, state: State) -> tuple[Array, Array]:
+        """Return how far tasks are from the prior, and how many coefficients they determine."""
+        there = np.ones(state["mean"].shape[:2], dtype=bool)
+        if "ways" in state:  # a class that the task does not have is no problem of it
+            there[:] = state["ways"] >= 0
+        squares, learned = np.zeros(len(there)), np.zeros(len(there))
+        for problem in range(there.shape[1]):
+            effects = Posterior(
+                state["mean"][:, problem], state["covariance"][:, problem], np.zeros(len(there))
+            )
+            prior = self.priors_[min(problem, len(self.priors_) - 1)]
+            far, much = movement(effects, prior.covariance)
+            squares += far * there[:, problem]
+            learned += much * there[:, problem]
+        return np.sqrt(squares), learned
 
     def _linear(self, state: State, X: NDArray[Any], codes: NDArray[np.int64]) -> Array:
         """Return ``f'β + z'u`` for each row and problem, shape (n_samples, n_problems)."""

@@ -15,12 +15,14 @@ from sklearn.utils.validation import check_scalar
 from skmeta.base import MetaClassifierMixin, State
 from skmeta.empirical_bayes._base import BaseEmpiricalBayes
 from skmeta.empirical_bayes._laplace import fit_logistic_prior, laplace_posterior
+from skmeta.empirical_bayes._variance import variance_components
 from skmeta.tasks import EpisodeSampler, TaskData, TaskTable
 
 __all__ = ["EmpiricalBayesClassifier"]
 
 Array = NDArray[np.float64]
 
+_LATENT_NOISE = np.pi**2 / 3  # the variance of the logistic distribution
 _CELLS = 1 << 17  # padded rows worked on at once
 _LEAST_PROBABILITY = 1e-4  # bounds the logit of an over-confident offset
 _VIEWS_PER_CLASS = 20  # in how many drawn tasks a class appears on average, with n_way
@@ -77,6 +79,10 @@ class EmpiricalBayesClassifier(MetaClassifierMixin, BaseEmpiricalBayes):
         label sets of their own, else one for each class.
     prior_covariance_ : ndarray of shape (n_problems, 1 + n_features, 1 + n_features)
         Ω likewise.
+    variance_components_ : ndarray of shape (n_problems, 4)
+        What adds up to the variance of each problem's latent variable, the logit with logistic
+        noise: what all tasks share, the levels of tasks, their slopes, and noise, which is π²/3;
+        see `explain_tasks`.
     n_iter_ : int
         The largest number of EM steps that a problem took.
     offset_ : estimator
@@ -170,6 +176,12 @@ class EmpiricalBayesClassifier(MetaClassifierMixin, BaseEmpiricalBayes):
             )
         self.priors_ = [prior for prior, _ in fits]
         self.n_iter_ = max(n_iter for _, n_iter in fits)
+        self.variance_components_ = np.array(
+            [
+                variance_components(prior, rows, weights, known, _LATENT_NOISE)
+                for (rows, _, known, weights), prior in zip(problems, self.priors_, strict=True)
+            ]
+        )
         self._describe_prior()
 
     @property

@@ -13,6 +13,7 @@ from sklearn.utils import get_tags
 from skmeta.base import MetaRegressorMixin, State
 from skmeta.empirical_bayes._base import BaseEmpiricalBayes
 from skmeta.empirical_bayes._mixed_model import Moments, fit_prior, posterior, starting_prior
+from skmeta.empirical_bayes._variance import variance_components
 from skmeta.tasks import TaskData
 
 __all__ = ["EmpiricalBayesRegressor"]
@@ -65,6 +66,9 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         Ω likewise.
     noise_variance_ : ndarray of shape (n_outputs,)
         σ².
+    variance_components_ : ndarray of shape (n_outputs, 4)
+        What adds up to the variance of each output: what all tasks share, the levels of tasks,
+        their slopes, and noise; see `explain_tasks`.
     log_likelihood_ : list of list of float
         For each output, the marginal log-likelihood by EM step.
     n_iter_ : int
@@ -158,9 +162,10 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
     def _fit_prior(self, data: TaskData) -> None:
         weight = np.ones(len(data.X)) if data.weight is None else data.weight
         F = self._fit_design(data, weight)
-        residual = data.y
+        pooled = np.zeros_like(data.y)
         if self.offset is not None:
-            residual = residual - self._out_of_fold(data, data.y.shape[1])
+            pooled = self._out_of_fold(data, data.y.shape[1])
+        residual = data.y - pooled
         varying = data.table.n_tasks > 1
         plenty = _ROWS_PER_COEFFICIENT * self.design_.n_directions <= weight.sum()
         shrink = not plenty or self.design_.n_directions > 1 + self.n_components
@@ -181,6 +186,12 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
             self.log_likelihood_.append(history)
         self.n_iter_ = max(map(len, self.log_likelihood_))
         self.noise_variance_ = np.array([prior.noise for prior in self.priors_])
+        self.variance_components_ = np.array(
+            [
+                variance_components(prior, F, weight, known, prior.noise)
+                for prior, known in zip(self.priors_, pooled.T, strict=True)
+            ]
+        )
         self._describe_prior()
 
     def _adapt_tasks(self, data: TaskData) -> State:

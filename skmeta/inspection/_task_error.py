@@ -19,6 +19,7 @@ from skmeta.inspection._by_task import (
     task_table,
 )
 from skmeta.inspection._plotting import axes_for, check_matplotlib, style
+from skmeta.inspection._task_points import name_points, scale_rows
 from skmeta.tasks import TaskTable, as_labels
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["TaskErrorDisplay"]
 
 Kwargs = dict[str, Any]
-
-_LINE = 11.0  # points between the names of two tasks, one below the other
-_WIDTH = 60.0  # points that a name may take
 
 
 class TaskErrorDisplay:
@@ -144,52 +142,17 @@ class TaskErrorDisplay:
         from matplotlib.collections import PathCollection
         from matplotlib.lines import Line2D
         from matplotlib.text import Text
-        from matplotlib.ticker import MaxNLocator
 
         points = style(PathCollection, {"alpha": 0.6}, scatter_kw)
         line = style(Line2D, {"color": "black", "linestyle": "--", "alpha": 0.7}, line_kw)
         text = style(Text, {"fontsize": "small"}, text_kw)
         self.scatter_ = ax.scatter(self.n_rows, self.errors, **points)
         self.line_ = ax.axhline(self.overall, label="over all rows", **line)
-        least, most = self.n_rows.min(), self.n_rows.max()
-        if most > 10 * least:
-            ax.set_xscale("log", subs=[2, 5])
-            ax.xaxis.set_major_formatter("{x:.0f}")
-            ax.xaxis.set_minor_formatter("{x:.0f}")
-        else:
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if least == most:
-                ax.set_xlim(least - 2, most + 2)
+        scale_rows(ax, self.n_rows)
         ax.set(xlabel="Rows of the task", ylabel=self.error_name)
-        self._name_worst(ax, n_named, text)
+        self.texts_ = name_points(ax, self.n_rows, self.errors, self.tasks, n_named, text)
         ax.legend()
         return self
-
-    def _name_worst(self, ax: Axes, n_named: int, text: Kwargs) -> None:
-        """Write names beside points, lower where the name of a worse task would be covered."""
-        worst = np.argsort(-self.errors, kind="stable")[:n_named]
-        worst = worst[~np.isnan(self.errors[worst])]
-        ax.autoscale_view()
-        points = np.column_stack([self.n_rows[worst], self.errors[worst]])
-        x, y = (ax.transData.transform(points) * 72 / ax.figure.dpi).T
-        middle = ax.transAxes.transform((0.5, 0.5))[0] * 72 / ax.figure.dpi
-        self.texts_ = []
-        names = y.copy()
-        for number, task in enumerate(worst):
-            above = names[:number][np.abs(x[:number] - x[number]) < _WIDTH]
-            names[number] = min(y[number], above.min(initial=np.inf) - _LINE)
-            left = x[number] > middle
-            self.texts_.append(
-                ax.annotate(
-                    str(self.tasks[task]),
-                    (self.n_rows[task], self.errors[task]),
-                    xytext=(-6 if left else 6, names[number] - y[number]),
-                    textcoords="offset points",
-                    ha="right" if left else "left",
-                    va="center",
-                    **text,
-                )
-            )
 
     @classmethod
     def from_estimator(

@@ -158,9 +158,7 @@ def adaptation_curve(
     True
     """
     scoring = _default_scoring(estimator) if scoring is None else scoring
-    scorer = get_scorer(scoring)
-    if hasattr(scorer, "aggregate"):
-        raise ValueError(f"scoring={scorer!r} is computed by task already; give its metric alone.")
+    check_metric(scoring)
     ticks = check_shots(shots)
     y = np.asarray(y)
     check_consistent_length(X, y)
@@ -229,6 +227,13 @@ def _default_scoring(estimator: Any) -> str:
         f"scoring=None needs a regressor or a classifier, got {type(estimator).__name__}; "
         "name a scorer."
     )
+
+
+def check_metric(scoring: str | Callable[..., float]) -> None:
+    """Raise an error if there is no such scorer, or it is none of the rows of one task."""
+    scorer = get_scorer(scoring)
+    if hasattr(scorer, "aggregate"):
+        raise ValueError(f"scoring={scorer!r} is computed by task already; give its metric alone.")
 
 
 def check_shots(shots: Sequence[int]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmeta.empirical_bayes._mixed_model import Moments, Posterior, Prior, fit_prior, posterior
+from skmeta.empirical_bayes._variance import movement, variance_components
 from skmeta.tasks import TaskTable
 
 __all__ = ["BayesHead"]
@@ -77,6 +78,24 @@ class BayesHead:
             for output in range(len(self.priors)):
                 means[tasks, output] = self._posterior(F[rows], y[rows], part, output).mean
         return means
+
+    def movement(self, F: Array, y: Array, table: TaskTable) -> tuple[Array, Array]:
+        """Return how far tasks are from the prior, and how many coefficients they determine."""
+        squares, learned = np.zeros(table.n_tasks), np.zeros(table.n_tasks)
+        for tasks, rows, part in self._chunks(table, F.shape[1]):
+            for output, prior in enumerate(self.priors):
+                effects = self._posterior(F[rows], y[rows], part, output)
+                far, much = movement(effects, prior.covariance)
+                squares[tasks] += far
+                learned[tasks] += much
+        return np.sqrt(squares), learned
+
+    def variance_components(self, F: Array) -> Array:
+        """Return the components of the variance of each output, shape (n_outputs, 4)."""
+        weight = np.ones(len(F))
+        return np.array(
+            [variance_components(prior, F, weight, 0.0, prior.noise) for prior in self.priors]
+        )
 
     def predict(self, F: Array, effects: Array, codes: NDArray[np.int64]) -> Array:
         """Return predictions of rows, shape (n_samples, n_outputs)."""

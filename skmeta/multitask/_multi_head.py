@@ -68,6 +68,10 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
         The trained net: `net_.history`, `net_.module_`.
     bayes_head_ : BayesHead
         The prior over heads, in the units of the normalised targets; only with ``head="bayes"``.
+    variance_components_ : ndarray of shape (n_outputs, 4)
+        What adds up to the variance of each output: what all tasks share, the levels of tasks,
+        their slopes in the learned features, and noise; see `explain_tasks`. Only with
+        ``head="bayes"``.
     n_iter_ : int
         Meta-updates done.
     tasks_ : ndarray of shape (n_tasks,)
@@ -159,9 +163,14 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
         heads = joint.heads.detach().cpu().numpy().astype(np.float64)
         chosen = tasks[np.unique(np.linspace(0, len(tasks) - 1, _PRIOR_TASKS).astype(np.int64))]
         some = data.take(chosen)
-        self.bayes_head_ = BayesHead.learn(
-            self._design(some.X), self._encode(some), some.table, heads[chosen]
-        )
+        F = self._design(some.X)
+        self.bayes_head_ = BayesHead.learn(F, self._encode(some), some.table, heads[chosen])
+        components = self.bayes_head_.variance_components(F)
+        self.variance_components_ = components * self._y_scale[:, None] ** 2
+
+    def _movement(self, data: TaskData, state: State) -> tuple[Array, Array]:
+        """Return how far tasks are from the prior, and how many coefficients they determine."""
+        return self.bayes_head_.movement(self._design(data.X), self._encode(data), data.table)
 
     def _adapt_tasks(self, data: TaskData) -> State:
         if not self._is_bayes:

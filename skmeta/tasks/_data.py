@@ -59,6 +59,12 @@ class TaskData:
         """The number of rows of each task."""
         return self.table.sizes
 
+    def reorder(self, rows: NDArray[np.integer[Any]]) -> TaskData:
+        """Return the rows in another order within their tasks."""
+        table = TaskTable(self.table.labels, self.table.order[rows], self.table.offsets)
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, table=table, X=self.X[rows], y=self.y[rows], weight=weight)
+
     def take(self, tasks: NDArray[np.integer[Any]]) -> TaskData:
         """Return some tasks; the number -1 stands for a task without rows."""
         empty = tasks < 0

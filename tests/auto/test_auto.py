@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -159,6 +161,66 @@ def test_scores_are_those_of_the_curves(model):
     assert (table["seconds"] > 0).all()
 
 
+def test_first_rows_are_known_in_a_forecast():
+    found = search(support="first").fit(X, Y, groups=GROUPS)
+    order = np.lexsort((found._support.table.order, np.sort(found._support.table.codes)))
+    order = found._support.table.order[order]
+    curve = adaptation_curve(
+        MIXED["mixed"],
+        X[order],
+        Y[order],
+        groups=GROUPS[order],
+        shots=found.shots_,
+        support="first",
+        random_state=0,
+    )
+    table = found.leaderboard_.set_index("learner")
+    assert_allclose(table.loc["mixed", "score"], mean_over_tasks(curve.scores)[0], rtol=1e-12)
+
+
+def test_the_order_of_rows_matters_for_a_forecast_alone():
+    scores = {}
+    for support in ("first", "random"):
+        for step in (1, -1):
+            found = search(support=support).fit(X[::step], Y[::step], groups=GROUPS[::step])
+            scores[support, step] = found.leaderboard_["score"].to_numpy()
+    assert_array_equal(scores["random", 1], scores["random", -1])
+    assert np.abs(scores["first", 1] - scores["first", -1]).min() > 1e-3
+
+
+def test_the_metric_decides():
+    """Of skewed targets the mean has the least squared error, and the median the least absolute."""
+    random = np.random.default_rng(0)
+    skewed, groups = random.exponential(size=2000) ** 2, np.repeat(np.arange(40), 50)
+    rows = random.normal(size=(2000, 1))
+    mean, median = DummyRegressor(), DummyRegressor(strategy="median")
+    squared = search({"median": median, "mean": mean}).fit(rows, skewed, groups=groups)
+    assert squared.best_name_ == "mean"
+    for scoring in (
+        "neg_mean_absolute_error",
+        make_scorer(mean_absolute_error, greater_is_better=False),
+    ):
+        absolute = search({"mean": mean, "median": median}, scoring=scoring)
+        assert absolute.fit(rows, skewed, groups=groups).best_name_ == "median"
+        score = absolute.leaderboard_["score"].iloc[-1]
+        assert_allclose(score, -np.abs(skewed - np.median(skewed)).mean(), rtol=0.1)
+
+
+def test_tasks_without_a_score_are_left_out_of_all_comparisons():
+    labels = np.where(GROUPS < 4, "low", LABELS)
+    classifier = AutoMetaClassifier(
+        candidates=CLASSIFIERS, scoring="roc_auc", shots=3, random_state=0
+    )
+    with pytest.warns(UndefinedMetricWarning, match=r"roc_auc is undefined for \d+ of 40"):
+        classifier.fit(X, labels, groups=GROUPS)
+    assert classifier.leaderboard_[["score", "difference"]].notna().all(axis=None)
+    assert classifier.leaderboard_["score"].between(0.4, 1).all()
+    with pytest.raises(ValueError, match="defined for 0 of 40 held-out tasks"):
+        AutoMetaClassifier(
+            candidates={"mixed": EmpiricalBayesClassifier()}, scoring="roc_auc", random_state=0
+        ).fit(X, np.where(GROUPS % 2 == 0, "low", "high"), groups=GROUPS)
+
+
 def test_the_table_is_of_the_library_of_the_rows():
     columns = {"a": X[:, 0], "b": X[:, 1], "task": GROUPS}
     for library in (pd, pl):
@@ -224,6 +286,9 @@ def test_all_candidates_failing_is_an_error_that_says_why():
         ({"candidates": {"a": DummyClassifier()}}, r"candidates\['a'\] is DummyClassifier.*no reg"),
         ({"time_budget": -1}, "time_budget"),
         ({"n_splits": 1}, "n_splits"),
+        ({"support": "last"}, "support='last' must be 'random' or 'first'"),
+        ({"scoring": "no such thing"}, "no such thing"),
+        ({"scoring": skmeta.task_scorer("r2")}, "computed by task already"),
         ({"shots": ()}, "shots is empty"),
         ({"shots": 0}, "shots"),
         ({"shots": 20}, "only 0 of 40 tasks have more rows"),

@@ -13,9 +13,7 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
-from sklearn.ensemble import StackingRegressor
-from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
     GridSearchCV,
     cross_val_predict,
@@ -193,43 +191,6 @@ def test_cross_val_predict_of_unseen_tasks(name, table):
     predicted = cross_val_predict(pipe, X, y, cv=TaskKFold(3, task_column=column))
     assert predicted.shape == y.shape
     assert np.isfinite(predicted).all()
-
-
-def test_stacking(table):
-    X, column, y = table
-    base = [
-        ("bayes", EmpiricalBayesRegressor(task_column=column)),
-        ("heads", clone(LEARNERS["multi-head"][0]).set_params(task_column=column)),
-    ]
-    cv = EpisodicPartition(column)
-    stack = StackingRegressor(base, LinearRegression(), cv=cv).fit(X, y)
-    assert stack.score(X, y) > 0.8
-
-
-class EpisodicPartition:
-    """Rows of every task are in train and in test: each row is held out once."""
-
-    def __init__(self, column):
-        self.column = column
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        return 2
-
-    def split(self, X, y=None, groups=None):
-        even = np.arange(len(X)) % 2 == 0
-        for test in (even, ~even):
-            yield np.flatnonzero(~test), np.flatnonzero(test)
-
-
-@pytest.mark.parametrize("name", ["empirical bayes", "multi-head"])
-def test_permutation_importance_sees_the_task_column(name, tasks):
-    X = np.column_stack([tasks.groups, tasks.data])
-    model = pipeline(name, 0)[0].fit(X, tasks.target)
-    importance = permutation_importance(
-        model, X, tasks.target, n_repeats=3, random_state=0, n_jobs=2
-    )
-    assert importance.importances_mean.shape == (4,)
-    assert importance.importances_mean[0] > 0.05
 
 
 def test_any_estimator_is_a_head_behind_a_representation(tasks):
