@@ -359,10 +359,10 @@ CONCLUSIONS = """\
 - Deep networks also move less in as many updates (last column): relative to what training changed,
   the distance falls from 0.4 to 0.2 up to L = 4, and stays there.
 - λ and τ act through their product alone: where it is the same, so is the distance.
-- O(λτ) holds as a bound, not as a trend. From λτ = 0 on the distance first falls, by a quarter up to
-  λτ = 0.16, then rises, by less than a half up to 2.56. Without inner steps ANIL has one head for
-  all tasks, where multi-task training has one for each; small steps make its heads heads of tasks
-  too. That gap is the 1/L term: the head has one of L + 1 shares of the tangent kernel.
+- O(λτ) holds as a bound, not as a trend. From λτ = 0 on the distance first falls, by a quarter up
+  to λτ = 0.16, then rises to about where it was, up to 2.56. Without inner steps ANIL has one head
+  for all tasks, where multi-task training has one for each; small steps make its heads heads of
+  tasks too. That gap is the 1/L term: the head has one of L + 1 shares of the tangent kernel.
 - With a head that takes as few steps in use as in training the distances are larger and vary more
   between seeds, and 1/L does not show. A likely cause is the mean of what the random start
   predicts: multi-task training leaves part of it to the biases of its heads, and a few small steps
