@@ -11,6 +11,13 @@ Settings were chosen on the Cyrillic letters, such as
 
     python benchmarks/few_shot.py --validation --learner "ridge head" --set lr=0.003
 
+With `--converge K` each learner trains until K validations in a row, on the Cyrillic letters, find
+no better accuracy, at most `--updates`; its best weights are tested, and the seconds are those of
+training up to them:
+
+    python benchmarks/few_shot.py --converge 15 --updates 20000 --seeds 0 1 2 \
+        --json docs/few_shot_converged.json
+
 A run takes some nine minutes for each seed on one core, three of them MAML's; `--learner` takes
 those whose names start so. With `--json` a run keeps what the file already has
 of other learners and seeds, and is written after each training; several files merge in `--report`.
@@ -20,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import copy
 import json
 import time
 import warnings
@@ -30,7 +38,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import Callback, LRScheduler
 
 import skmeta
 from skmeta.modules import Conv4
@@ -39,6 +47,8 @@ from skmeta.tasks import EpisodeSampler, TaskData
 N_WAY = 5
 SHOTS = (1, 5)
 N_TEST = 600
+N_VALIDATION = 90  # episodes of each validation
+PLATEAU, DECAY = 4, 0.1  # validations without a gain after which the rate falls, and its factor
 AT_ONCE = 30  # episodes adapted in one call: those of 600 have gigabytes of activations
 N_QUERIES = 5  # of each class; no more are left of a class of 8 drawings than 3
 UPDATES = 700
@@ -84,33 +94,39 @@ class Test:
     ----------
     subset : str
         Of the letters.
+    n_episodes : int
+        How many, a multiple of `AT_ONCE`.
     """
 
-    def __init__(self, subset: str) -> None:
+    def __init__(self, subset: str, n_episodes: int = N_TEST) -> None:
+        self.n_episodes = n_episodes
         glyphs = skmeta.load_glyphs(subset)
         letters, classes = np.unique(glyphs.target, return_inverse=True)
         data = TaskData.from_rows(glyphs.data, classes, glyphs.groups)
         random = np.random.default_rng(0)
         sampler = EpisodeSampler(data, max(SHOTS), N_QUERIES, n_way=N_WAY, random=random)
-        drawn = sampler.draw(N_TEST, per_batch=data.table.n_tasks)  # each script equally often
+        drawn = sampler.draw(n_episodes, per_batch=data.table.n_tasks)  # each script equally often
         self.X, self.y = data.X, letters[data.y]
-        self.support = drawn.support.reshape(N_TEST, N_WAY, max(SHOTS))
+        self.support = drawn.support.reshape(n_episodes, N_WAY, max(SHOTS))
         self.query, self.owner = drawn.query[drawn.query_mask], np.nonzero(drawn.query_mask)[0]
         self.n_queries = np.bincount(self.owner)
 
     def rows(self, n_shots: int) -> np.ndarray:
         """Return the support rows of each episode; fewer shots are the first of more."""
-        return self.support[:, :, :n_shots].reshape(N_TEST, -1)
+        return self.support[:, :, :n_shots].reshape(self.n_episodes, -1)
+
+    def accuracy(self, hits: list[int]) -> float:
+        return float(np.mean(np.divide(hits, self.n_queries)))
 
     def hits(self, predicted: np.ndarray) -> list[int]:
         """Return how many query rows of each episode are right."""
         right = self.owner[predicted == self.y[self.query]]
-        return np.bincount(right, minlength=N_TEST).tolist()
+        return np.bincount(right, minlength=self.n_episodes).tolist()
 
     def learner(self, model: Any, n_shots: int) -> list[int]:
         """Adapt a meta-learner to all episodes, so many at a time that activations stay small."""
         predicted = np.empty(len(self.query), dtype=self.y.dtype)
-        episodes = np.arange(N_TEST).reshape(-1, AT_ONCE)
+        episodes = np.arange(self.n_episodes).reshape(-1, AT_ONCE)
         for some, support in zip(episodes, self.rows(n_shots)[episodes], strict=True):
             groups = np.repeat(some, support.shape[1])
             support = support.ravel()
@@ -129,14 +145,92 @@ class Test:
         return self.hits(predicted)
 
 
-def fitted(model: Any, glyphs: Any) -> tuple[Any, float, float]:
+class UntilConvergence(Callback):
+    """Validate after each epoch, stop when `patience` of them bring no gain, keep the best.
+
+    Parameters
+    ----------
+    model : estimator
+        What is trained: during `fit` it can already adapt.
+    validation : Test
+        The episodes.
+    shots : tuple of int
+        Their numbers of shots; the mean of the accuracies counts.
+    patience : int
+        Validations.
+    """
+
+    def __init__(self, model: Any, validation: Test, shots: tuple[int, ...], patience: int) -> None:
+        self.model = model
+        self.validation = validation
+        self.shots = shots
+        self.patience = patience
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:
+        self.best: dict[str, Any] = {"accuracy": -1.0}
+        self.spent = np.zeros(2)  # seconds of training, of the clock and of the processor
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        self.began = _now()
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        self.spent += _now() - self.began
+        net.module_.eval()
+        hits = [self.validation.learner(self.model, k) for k in self.shots]
+        accuracy = float(np.mean([self.validation.accuracy(h) for h in hits]))
+        net.history.record("valid_accuracy", accuracy)  # for the scheduler, which comes next
+        if accuracy > self.best["accuracy"]:
+            self.best = {
+                "accuracy": accuracy,
+                "epoch": len(net.history),
+                "updates": net.n_updates_,
+                "spent": self.spent.copy(),
+                "weights": copy.deepcopy(net.module_.state_dict()),
+            }
+        elif len(net.history) - self.best["epoch"] >= self.patience:
+            raise KeyboardInterrupt  # which skorch takes as the end of training
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        net.module_.load_state_dict(self.best["weights"])
+
+
+def _now() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def converged(
+    model: Any, glyphs: Any, validation: Test, shots: tuple[int, ...], patience: int
+) -> tuple[Any, dict[str, Any]]:
+    """Return a learner with its best weights, and what it took to find them."""
+    until = UntilConvergence(model, validation, shots, patience)
+    falling = LRScheduler(
+        "ReduceLROnPlateau",
+        monitor="valid_accuracy",
+        mode="max",
+        factor=DECAY,
+        patience=PLATEAU,
+    )
+    model.set_params(module=Conv4, callbacks=[("until", until), ("falling", falling)])
+    model.fit(glyphs.data, glyphs.target, groups=glyphs.groups)
+    seconds, cpu = until.best["spent"].tolist()
+    return model, {
+        "seconds": seconds,
+        "cpu": cpu,
+        "stopped": model.n_iter_,
+        "best": until.best["updates"],
+        "valid": until.best["accuracy"],
+    }
+
+
+def fitted(model: Any, glyphs: Any) -> tuple[Any, dict[str, Any]]:
     """Return a fitted learner, and the seconds it took: of the clock and of the processor."""
     n_epochs = -(-model.max_iter // max(1, -(-model.max_iter // 100)))
     decay = LRScheduler("CosineAnnealingLR", T_max=max(1, n_epochs))  # to 0, in epochs of a fit
     model.set_params(module=Conv4, callbacks=[("decay", decay)])
-    clock, processor = time.perf_counter(), time.process_time()
+    began = _now()
     model.fit(glyphs.data, glyphs.target, groups=glyphs.groups)
-    return model, time.perf_counter() - clock, time.process_time() - processor
+    seconds, cpu = (_now() - began).tolist()
+    return model, {"seconds": seconds, "cpu": cpu}
 
 
 def body_alone(glyphs: Any, n_channels: int, updates: int) -> tuple[float, float]:
@@ -162,6 +256,8 @@ def summary(rows: list[dict[str, Any]], name: str, n_shots: int) -> dict[str, An
         "mean": episodes.mean(),
         "seeds": [100 * np.mean(np.divide(r["hits"], r["asked"])) for r in same],
         "cpu": np.mean([r["cpu"] for r in same]),
+        "updates": same[0]["updates"],
+        "best": np.mean([r.get("best", r["updates"]) for r in same]),
     }
 
 
@@ -219,7 +315,8 @@ def table(rows: list[dict[str, Any]]) -> str:
                 alike = [r for r in rows if r["seed"] in own or not trained]
                 gap = cell["episodes"] - summary(alike, best[k], k)["episodes"]
                 accuracy.append(f"{gap.mean():+.1f} ± {half_width(gap):.1f}")
-            seconds.append(f"{cell['cpu']:.0f}" if cell["cpu"] else "-")
+            updates = f" ({cell['best']:.0f} updates)" if cell["best"] != cell["updates"] else ""
+            seconds.append(f"{cell['cpu']:.0f}{updates}" if cell["cpu"] else "-")
         total, reference = both(name), both(SVM)
         seconds.append(f"{total:.0f}" if total else "-")
         seconds.append(f"{reference / total:.1f}" if total and total > 1 and reference else "-")
@@ -231,6 +328,9 @@ def page(rows: list[dict[str, Any]]) -> str:
     settings = {(row["updates"], row["channels"]) for row in rows}
     trained = [row for row in rows if not row["learner"].startswith("raw pixels")]
     seeds = sorted({row["seed"] for row in trained})
+    if any("best" in row for row in rows):
+        title = f"seeds {seeds}, {trained[0]['channels']} channels"
+        return f"# Few-shot letters, trained to convergence\n\n## {title}\n\n{table(rows)}\n"
     alone = np.mean([row["body"] for row in trained])
     (updates, channels), *others = settings
     if others:
@@ -301,6 +401,9 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of learners"
     )
+    parser.add_argument(
+        "--converge", type=int, metavar="K", help="train until K validations bring no gain"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--report", type=Path, nargs="+", help="print the page of earlier runs")
     parser.add_argument("--markdown", type=Path, help="write the page there")
@@ -328,29 +431,30 @@ def run(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     given = {name: ast.literal_eval(value) for name, value in given.items()}
     glyphs = skmeta.load_glyphs("train")
     test = Test("validation" if arguments.validation else "test")
+    validation = Test("validation", N_VALIDATION) if arguments.converge else None
 
     def wanted(name: str) -> bool:
         return not arguments.learner or any(name.startswith(n) for n in arguments.learner)
 
-    def add(name: str, seed: int, shots: int, hits: list[int], **seconds: float) -> None:
+    def add(name: str, seed: int, shots: int, hits: list[int], **found: float) -> None:
         row = {
             "learner": name, "seed": seed, "shots": shots, "updates": arguments.updates,
             "channels": arguments.channels, "seconds": 0.0, "cpu": 0.0, "body": 0.0,
-            **seconds, "hits": hits, "asked": test.n_queries.tolist(),
+            **found, "hits": hits, "asked": test.n_queries.tolist(),
         }  # fmt: skip
         own = ("learner", "seed", "shots", "updates", "channels")
         rows[:] = [r for r in rows if any(r[key] != row[key] for key in own)] + [row]
         accuracy = np.divide(hits, test.n_queries) * 100
         print(
             f"{name:<36}{seed:>5}{shots:>4}{accuracy.mean():>8.1f} ± {half_width(accuracy):<5.1f}"
-            f"{row['cpu']:>8.1f}{row['seconds']:>8.1f}",
+            f"{row['cpu']:>8.1f}{row['seconds']:>8.1f}{row.get('best', row['updates']):>8}",
             flush=True,
         )
         if arguments.json:  # one row a line
             lines = ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows)
             arguments.json.write_text(f"[\n{lines}\n]\n")
 
-    print(f"{'learner':<36}{'seed':>5}{'K':>4}  accuracy, %      cpu s   fit s")
+    print(f"{'learner':<36}{'seed':>5}{'K':>4}  accuracy, %      cpu s   fit s updates")
     raw = {
         "raw pixels, nearest centroid": NearestCentroid(),
         "raw pixels, logistic regression": LogisticRegression(max_iter=1000),
@@ -364,22 +468,26 @@ def run(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         body, body_cpu = body_alone(glyphs, arguments.channels, arguments.updates)
         print(f"{'Conv4 alone':<36}{seed:>5}{body_cpu:>28.1f}{body:>8.1f}", flush=True)
         for name, (model, by_episodes, share) in learners().items():
-            if not wanted(name):
+            once = share == 1.0 and not getattr(model, "n_distillations", 0)
+            if not wanted(name) or (validation and not once):
                 continue
             model.set_params(
                 random_state=seed,
                 max_iter=int(arguments.updates * share),
                 module__n_channels=arguments.channels,
             )
-            spent = 0.0, 0.0
+            found: dict[str, Any] = {}
             for shots in SHOTS:
                 if by_episodes:
                     model.set_params(**EPISODES[shots])
                 if by_episodes or shots == SHOTS[0]:
                     model.set_params(**given)
-                    model, *spent = fitted(model, glyphs)
-                hits = test.learner(model, shots)
-                add(name, seed, shots, hits, seconds=spent[0], cpu=spent[1], body=body_cpu)
+                    if validation:
+                        own = (shots,) if by_episodes else SHOTS
+                        model, found = converged(model, glyphs, validation, own, arguments.converge)
+                    else:
+                        model, found = fitted(model, glyphs)
+                add(name, seed, shots, test.learner(model, shots), **found, body=body_cpu)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ VARIANTS = [
     EmpiricalBayesClassifier("intercept"),
     HeTRoM(RidgeHeadRegressor(**_QUICK)),
     IntervalInterpolation(MAMLClassifier(inner_lr=0.5, **_EPISODES)),
-    TaskBalancing(MultiHeadRegressor(**_NET)),
+    TaskBalancing(MultiHeadRegressor(**_NET), method="ntk-sr"),
     TaskGrouping(RidgeHeadClassifier(**_QUICK), n_groups=2, embedding=_EMBEDDING, random_state=0),
     TaskInterpolation(MAMLRegressor(**_EPISODES), layers="hidden"),
     DeepKernelClassifier(n_way=2, **_QUICK),

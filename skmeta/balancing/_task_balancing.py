@@ -12,11 +12,18 @@ from sklearn.utils.validation import check_scalar
 
 from skmeta.balancing._aggregated import AggregatedGradient
 from skmeta.balancing._ntk import NTKGradient
+from skmeta.balancing._representation import RepresentationGradient
+from skmeta.balancing._weighed import DrawnWeights
 from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.training import OuterLoop
 
 __all__ = ["TaskBalancing"]
+
+_BY_KERNEL: dict[str, type[DrawnWeights]] = {
+    "ntk": NTKGradient,
+    "ntk-sr": RepresentationGradient,
+}
 
 
 class TaskBalancing(BaseMetaTransformer):
@@ -41,25 +48,29 @@ class TaskBalancing(BaseMetaTransformer):
     estimator : estimator
         A learner of skmeta that is trained on meta-batches of tasks, or another meta-transformer
         around one.
-    method : "ntk" or aggregator, default="ntk"
+    method : {"ntk", "ntk-sr"} or aggregator, default="ntk"
         How the gradients g_i of the tasks make the update of the parameters that tasks share:
 
         - "ntk": ``mean_i ω_i g_i`` (NTKMTL);
+        - "ntk-sr": likewise, with weights from gradients by the shared representation, the output
+          of the network, instead of by all weights (NTKMTL-SR). It costs little more than the bare
+          learner, and holds no gradient of single tasks; for learners with heads on features;
         - an instance of an `Aggregator` of TorchJD, the extra ``jd``, such as
           ``torchjd.aggregation.UPGrad()``, or any function from a Jacobian, with a row for each
           task and a column for each parameter, to the update.
     n_splits : int, default=1
-        With "ntk": the number of parts of the query rows of a task whose gradients make its
-        kernel, at the price of a meta-gradient for each beside that of the task. A task of fewer
-        rows has as many parts as rows.
+        With "ntk" and "ntk-sr": the number of parts of the query rows of a task whose gradients
+        make its kernel, with "ntk" at the price of a meta-gradient for each beside that of the
+        task. A task of fewer rows has as many parts as rows. The authors take 1, and 4 with
+        "ntk-sr".
 
     Attributes
     ----------
     estimator_ : estimator
         The trained learner. Its own attributes can be read from this one too.
     task_weights_ : ndarray of shape (n_tasks,)
-        With "ntk": the geometric mean of the weights of each training task over the meta-updates
-        that it was in, NaN for tasks that were in none. In the order of `tasks_`.
+        With "ntk" and "ntk-sr": the geometric mean of the weights of each training task over the
+        meta-updates that it was in, NaN for tasks that were in none. In the order of `tasks_`.
     tasks_ : ndarray of shape (n_tasks,)
         Labels of the tasks that the estimator knows.
 
@@ -74,16 +85,19 @@ class TaskBalancing(BaseMetaTransformer):
     of `MultiHeadRegressor`, get their plain gradient, and are no part of kernels and Jacobians. The
     scale of the losses of single tasks changes an update's length, by ``sqrt(mean_j λ_j)``, and
     not its direction; the authors' code takes the sum over tasks for the mean, and a rate of the
-    update absorbs the difference. There is no variant by gradients of the shared
-    representation, for which tasks have to share their rows.
+    update absorbs the difference. "ntk-sr" leaves the derivative of the representation by the
+    weights out of the kernels: where tasks share their rows, as the authors' do, it is the same
+    for all of them; with rows of their own, tasks whose rows the network is more sensitive to are
+    taken for slower than they are. There, and where a network scales single tasks, prefer "ntk".
 
     Around or inside of a `HeTRoM`, the tasks that it selects are balanced among each other. A
     `TaskGrouping` makes a meta-gradient of its own, so that it cannot be combined with this one;
     `DiverseBatches` can.
 
-    The meta-step is not compiled: gradients of single tasks are batched by `torch.func.vmap`, after
+    The meta-step is not compiled. Gradients of single tasks are batched by `torch.func.vmap`, after
     a comparison with a plain loop, which is used where they differ. They are held in memory for the
-    whole meta-batch.
+    whole meta-batch. With "ntk-sr" there are none, but a meta-batch is differentiated whole,
+    whatever the learner's `chunk_size`.
 
     References
     ----------
@@ -112,23 +126,20 @@ class TaskBalancing(BaseMetaTransformer):
 
     def _extend(self, outer: OuterLoop) -> OuterLoop:
         check_scalar(self.n_splits, "n_splits", Integral, min_val=1)
-        if self._is_ntk:
-            return outer.extended(gradient=partial(NTKGradient, self.n_splits))
+        if isinstance(self.method, str) and self.method in _BY_KERNEL:
+            return outer.extended(gradient=partial(_BY_KERNEL[self.method], self.n_splits))
         if not callable(self.method) or isinstance(self.method, type):
             raise ValueError(
-                f"method={self.method!r} must be 'ntk' or an instance of an Aggregator of TorchJD."
+                f"method={self.method!r} must be 'ntk', 'ntk-sr' or an instance of an Aggregator "
+                "of TorchJD."
             )
         return outer.extended(gradient=partial(AggregatedGradient, self.method))
 
-    @property
-    def _is_ntk(self) -> bool:
-        return isinstance(self.method, str) and self.method == "ntk"
-
     def _after_fit(self, learner: BaseDeepLearner) -> None:
-        if not self._is_ntk:
-            return
         gradient = learner.net_.gradient_
-        assert isinstance(gradient, NTKGradient)
+        if not isinstance(gradient, DrawnWeights):
+            self.__dict__.pop("task_weights_", None)  # of an earlier fit
+            return
         total, count = np.zeros((2, len(learner.tasks_)))
         if gradient.drawn:
             tasks, weights = (

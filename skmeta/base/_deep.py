@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
 from skmeta.base._learner import BaseMetaLearner, State, groups_keyword
+from skmeta.base._memory import activation_bytes
 from skmeta.base._params import ClassifierParams, DeepParams, RegressorParams
 from skmeta.base._targets import MetaClassifierMixin, MetaRegressorMixin
 from skmeta.inner import InnerRule, TaskTensors, cross_entropy, squared_error
@@ -35,6 +36,7 @@ _EPOCHS = 100  # of a fit: how often callbacks see it and a history row is writt
 _CELLS = 1 << 15  # padded rows adapted or predicted at once
 _CHUNK_BYTES = 2 << 20  # of per-task weights at once: what a cache holds is also the fastest
 _LEAST_TASKS = 8
+_MOST_BYTES = 64 << 20  # of per-task weights, and of what layers hold of rows, at once
 _STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
 
 
@@ -51,6 +53,7 @@ class BaseDeepLearner(
     _by_class = False
     _loss_is_likelihood = False  # minus its logarithm, which may be negative
     _body_has_outputs = False  # whether the network ends in the outputs or in features
+    _activation_bytes = 1  # what layers hold of a row
 
     @abstractmethod
     def _wrapper(self, data: TaskData) -> Callable[[nn.Module], nn.Module]:
@@ -161,8 +164,10 @@ class BaseDeepLearner(
         _reject_diverged(self.net_.module_)
         self.net_.module_.eval()
         self.n_iter_ = getattr(self.net_, "n_updates_", 0)
-        # Two rows, for layers that take statistics over them.
+        # Two rows and more, for layers that take statistics over them.
         self._n_features_out = self._represent(data.X[[0, 0]]).shape[1]
+        rows = self._tensor(data.X[[0, 0, 0, 0]])
+        self._activation_bytes = activation_bytes(self._rule.represent, rows)
 
     @property
     def _shots(self) -> int | tuple[int, int]:
@@ -286,7 +291,12 @@ class BaseDeepLearner(
 
     @property
     def _tasks_at_once(self) -> int:
-        return max(_LEAST_TASKS, _CHUNK_BYTES // self._task_bytes)
+        fitting = max(1, _MOST_BYTES // self._task_bytes)
+        return min(fitting, max(_LEAST_TASKS, _CHUNK_BYTES // self._task_bytes))
+
+    @property
+    def _cells_at_once(self) -> int:
+        return max(1, min(_CELLS, _MOST_BYTES // self._activation_bytes))
 
     @property
     def _tasks_per_pass(self) -> int:
@@ -297,7 +307,7 @@ class BaseDeepLearner(
         order: list[NDArray[np.int64]] = []
         parts: list[dict[str, NDArray[Any]]] = []
         with torch.no_grad():
-            for tasks in data.table.chunks(_CELLS, self._tasks_at_once):
+            for tasks in data.table.chunks(self._cells_at_once, self._tasks_at_once):
                 rows, mask = data.table.padded(tasks)
                 there = self._tensor(mask)
                 state = self._rule.adapt(X[rows], y[rows] * there[..., None], there)
@@ -332,7 +342,7 @@ class BaseDeepLearner(
         names = [name for name in state if name != "ways"]
         outputs: NDArray[Any] | None = None
         with torch.no_grad():
-            for tasks in table.chunks(_CELLS, self._tasks_at_once):
+            for tasks in table.chunks(self._cells_at_once, self._tasks_at_once):
                 positions, mask = table.padded(tasks)
                 rows = table.order[positions]
                 which = table.labels[tasks]
@@ -348,10 +358,11 @@ class BaseDeepLearner(
         return outputs
 
     def _represent(self, X: NDArray[Any]) -> NDArray[Any]:
+        step = max(2, self._cells_at_once)
         with torch.no_grad():
             parts = [
-                self._rule.represent(self._tensor(X[start : start + _CELLS])).cpu().numpy()
-                for start in range(0, len(X), _CELLS)
+                self._rule.represent(self._tensor(X[start : start + step])).cpu().numpy()
+                for start in range(0, len(X), step)
             ]
         return np.concatenate(parts).astype(X.dtype, copy=False)
 

@@ -24,6 +24,8 @@ class HeadRule(InnerRule):
         The number of features of a row.
     """
 
+    shared_network = "body"
+
     def __init__(self, body: nn.Module, n_features_in: int) -> None:
         super().__init__()
         self.body = body

@@ -26,6 +26,8 @@ class SharedFeatures(EpisodeModule):
         Whether features are scaled to length 1.
     """
 
+    shared_network = "body"
+
     def __init__(self, body: nn.Module, n_features_in: int, *, unit_norm: bool) -> None:
         super().__init__()
         self.body = body

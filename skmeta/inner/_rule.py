@@ -110,6 +110,12 @@ class EpisodeModule(nn.Module):
     They are trained on tasks that do not count too: their losses would stay high without.
     """
 
+    shared_network: str | None = None
+    """Name of the network that all tasks share and have heads on, where there is one.
+
+    A pass of an episode calls it once, first with the rows of one task after another.
+    """
+
     regularizer: Regularizer | None = None
     """What changes the losses of tasks in training."""
 

@@ -60,6 +60,7 @@ class _AffineInTask(InnerRule):
 
     mean: Tensor
     own_parameters = ("W",)
+    shared_network = "network"
 
     def __init__(
         self,

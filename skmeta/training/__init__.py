@@ -2,7 +2,13 @@
 
 from skmeta.training._net import EpisodeNet
 from skmeta.training._objective import MeanOverTasks
-from skmeta.training._outer import Augmentation, MeanGradient, MetaGradient, OuterLoop
+from skmeta.training._outer import (
+    Augmentation,
+    MeanGradient,
+    MetaGradient,
+    OuterLoop,
+    leave_gradient,
+)
 from skmeta.training._stream import EpisodeStream
 from skmeta.training._task_gradients import TaskGradients, mean_over_tasks
 
@@ -15,5 +21,6 @@ __all__ = [
     "MetaGradient",
     "OuterLoop",
     "TaskGradients",
+    "leave_gradient",
     "mean_over_tasks",
 ]

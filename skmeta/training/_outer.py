@@ -14,7 +14,7 @@ from skmeta.inner import Episode, EpisodeModule, Regularizer
 from skmeta.tasks import TaskChooser, TaskData
 from skmeta.training._objective import MeanOverTasks
 
-__all__ = ["Augmentation", "MeanGradient", "MetaGradient", "OuterLoop"]
+__all__ = ["Augmentation", "MeanGradient", "MetaGradient", "OuterLoop", "leave_gradient"]
 
 Augmentation = Callable[[Episode], Episode]
 """Makes the meta-batch to train on of a meta-batch of tasks."""
@@ -75,24 +75,38 @@ class MeanGradient:
     ) -> tuple[Tensor, Tensor]:
         """Differentiate the meta-loss of an episode."""
         n_tasks, done, total, found = len(episode.tasks), 0, torch.zeros(()), []
-        own = [module.get_parameter(name) for name in module.own_parameters]
         for part in episode.chunks(chunk_size):
             losses = module.training_losses(part, objective)
             if weights is None:
                 counts = objective.weigh(losses.detach(), part.tasks)
             else:
                 counts = weights[done : done + len(losses)]
-            share = len(losses) / n_tasks
-            loss = objective.aggregate(losses, counts) * share
-            if counts is not None and own and loss.requires_grad:
-                rest = objective.aggregate(losses, 1 - counts) * share
-                rest.backward(inputs=own, retain_graph=True)  # type: ignore[no-untyped-call]
-            if loss.requires_grad:  # a head on given features may have nothing to train
-                loss.backward()  # type: ignore[no-untyped-call]
+            loss = leave_gradient(module, objective, losses, counts, len(losses) / n_tasks)
             done += len(losses)
-            total = total.to(loss) + loss.detach()
+            total = total.to(loss) + loss
             found.append(losses.detach())
         return total, torch.cat(found)
+
+
+def leave_gradient(
+    module: EpisodeModule,
+    objective: MeanOverTasks,
+    losses: Tensor,
+    counts: Tensor | None,
+    share: float = 1.0,
+) -> Tensor:
+    """Add the gradient of the meta-loss of some tasks to what is there; return this loss.
+
+    Parameters that belong to one task alone get their plain gradient, whatever the task counts.
+    """
+    own = [module.get_parameter(name) for name in module.own_parameters]
+    loss = objective.aggregate(losses, counts) * share
+    if counts is not None and own and loss.requires_grad:
+        rest = objective.aggregate(losses, 1 - counts) * share
+        rest.backward(inputs=own, retain_graph=True)  # type: ignore[no-untyped-call]
+    if loss.requires_grad:  # a head on given features may have nothing to train
+        loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
 
 
 @dataclass(frozen=True)

@@ -74,13 +74,31 @@ def test_the_mean_as_aggregator_is_the_bare_learner(learner):
     torch.testing.assert_close(weights(balanced), weights(bare), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("learner", LEARNERS[1:5], ids=lambda x: type(x).__name__)
 @pytest.mark.parametrize("n_splits", [1, 3])
-def test_tasks_of_a_large_scale_weigh_less(n_splits):
+def test_so_do_weights_by_the_shared_representation(learner, n_splits):
+    data = of_unequal_scale()
+    model = TaskBalancing(learner, method="ntk-sr", n_splits=n_splits)
+    one, other = (weights(model.fit(*data)) for _ in range(2))
+    assert torch.equal(one, other)
+    assert not torch.allclose(one, weights(clone(learner).fit(*data)), rtol=1e-6)
+    assert not torch.allclose(one, weights(model.set_params(method="ntk").fit(*data)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["ntk", "ntk-sr"])
+@pytest.mark.parametrize("n_splits", [1, 3])
+def test_tasks_of_a_large_scale_weigh_less(method, n_splits):
     data = of_unequal_scale()
     learner = clone(LEARNERS[2]).set_params(max_iter=60)
-    model = TaskBalancing(learner, n_splits=n_splits).fit(*data)
+    model = TaskBalancing(learner, method=method, n_splits=n_splits).fit(*data)
     large = np.asarray(model.tasks_, dtype=int) < 10
     assert np.median(model.task_weights_[~large]) > 3 * np.median(model.task_weights_[large])
+
+
+def test_weights_of_an_earlier_fit_are_gone():
+    model = TaskBalancing(LEARNERS[1]).fit(*of_unequal_scale())
+    assert len(model.task_weights_)
+    assert not hasattr(model.set_params(method=_mean).fit(*of_unequal_scale()), "task_weights_")
 
 
 def test_weights_of_tasks_that_were_never_drawn_are_unknown():
@@ -129,9 +147,9 @@ def test_only_one_makes_the_gradient(estimator):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"method": "upgrad"}, "method='upgrad' must be 'ntk' or an instance"),
-        ({"method": torch.nn.Identity}, "must be 'ntk' or an instance"),
-        ({"method": None}, "must be 'ntk' or an instance"),
+        ({"method": "upgrad"}, "method='upgrad' must be 'ntk', 'ntk-sr' or an instance"),
+        ({"method": torch.nn.Identity}, "must be 'ntk', 'ntk-sr' or an instance"),
+        ({"method": None}, "must be 'ntk', 'ntk-sr' or an instance"),
         ({"n_splits": 0}, "n_splits"),
     ],
     ids=str,
@@ -147,10 +165,11 @@ def test_compiling_is_refused_with_a_warning():
         model.fit(*of_unequal_scale())
 
 
-def test_a_body_without_parameters_has_nothing_to_balance():
+@pytest.mark.parametrize("method", ["ntk", "ntk-sr"])
+def test_a_body_without_parameters_has_nothing_to_balance(method):
     learner = clone(LEARNERS[2]).set_params(module=torch.nn.Identity())
     data = of_unequal_scale()
-    model = TaskBalancing(learner).fit(*data)
+    model = TaskBalancing(learner, method=method).fit(*data)
     assert torch.equal(weights(model), weights(clone(learner).fit(*data)))
     assert np.isnan(model.task_weights_).all()
 
