@@ -15,7 +15,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 import skmeta
 from skmeta import EpisodicKFold, MAMLRegressor, MultiHeadRegressor, RidgeHeadRegressor
-from skmeta.base import _deep
+from skmeta.base import _batched
 
 SHORT = {"max_iter": 30, "hidden_layer_sizes": (8,), "random_state": 0}
 LEARNERS = [
@@ -175,10 +175,10 @@ def test_representation(learner, tasks):
 def test_chunks_do_not_matter(learner, tasks, monkeypatch):
     model = fitted(learner, tasks)
     expected = predictions(model, tasks)
-    monkeypatch.setattr(_deep, "_CELLS", 20)
-    monkeypatch.setattr(_deep, "_CHUNK_BYTES", 1)
-    monkeypatch.setattr(_deep, "_LEAST_TASKS", 2)
-    monkeypatch.setattr(_deep, "_STATE_BYTES", 1000)
+    monkeypatch.setattr(_batched, "_CELLS", 20)
+    monkeypatch.setattr(_batched, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(_batched, "_LEAST_TASKS", 2)
+    monkeypatch.setattr(_batched, "_STATE_BYTES", 1000)
     np.testing.assert_allclose(predictions(model, tasks), expected, rtol=1e-6)
     many = model.adapt(tasks.data, tasks.target, groups=tasks.groups)
     np.testing.assert_allclose(predictions(many, tasks), expected, rtol=1e-6)

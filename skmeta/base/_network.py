@@ -1,0 +1,183 @@
+"""The skorch net of a learner: what it is made of, and its parameters."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_scalar
+from torch import nn
+
+from skmeta.base._batched import BatchedLearner
+from skmeta.base._params import DeepParams
+from skmeta.inner._losses import RowLoss
+from skmeta.modules import MLP
+from skmeta.tasks import TaskData
+from skmeta.training import EpisodeNet, MeanOverTasks, OuterLoop
+
+__all__ = ["NetworkLearner", "reject_diverged", "reject_running_statistics"]
+
+_SKORCH_PREFIXES = ("module", "optimizer", "criterion", "callbacks")
+_EPOCHS = 100  # of a fit: how often callbacks see it and a history row is written
+
+
+class NetworkLearner(DeepParams, BatchedLearner):
+    """Base of learners whose body is a torch network."""
+
+    _outer = OuterLoop()  # what meta-transformers change
+    _body_has_outputs = False  # whether the network ends in the outputs or in features
+
+    @abstractmethod
+    def _wrapper(self, data: TaskData) -> Callable[[nn.Module], nn.Module]:
+        """Return what makes the module to train out of the user's network; it must pickle."""
+
+    @property
+    @abstractmethod
+    def _row_loss(self) -> RowLoss:
+        """Return the loss of each row."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return what is set of skorch's, such as ``module__width``, too.
+
+        Returns
+        -------
+        params : dict
+            Parameter names and values.
+        """
+        params: dict[str, Any] = super().get_params(deep=deep)
+        if deep and isinstance(self.net_params, dict):
+            params.update(self.net_params)
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of skorch's net included.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the learner, and ``module__...``, ``optimizer__...`` or
+            ``callbacks__...``, which go into `net_params`.
+
+        Returns
+        -------
+        self : estimator
+            This estimator.
+        """
+        for_net = {
+            name: value
+            for name, value in params.items()
+            if name.partition("__")[1] and name.partition("__")[0] in _SKORCH_PREFIXES
+        }
+        super().set_params(**{k: v for k, v in params.items() if k not in for_net})
+        if for_net:
+            self.net_params = {**(self.net_params or {}), **for_net}
+        return self
+
+    @property
+    def _updates_per_epoch(self) -> int:
+        return max(1, -(-self.max_iter // _EPOCHS))
+
+    def _check_params(self) -> None:
+        check_scalar(self.meta_batch_size, "meta_batch_size", Integral, min_val=1)
+        check_scalar(self.max_iter, "max_iter", Integral, min_val=0)
+        check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
+        if not (self.net_params is None or isinstance(self.net_params, dict)):
+            raise ValueError(f"net_params={self.net_params!r} must be a dict of skorch parameters.")
+
+    def _make_net(self, data: TaskData) -> EpisodeNet:
+        """Configure skorch."""
+        module, given = self.module, dict(self.net_params or {})
+        if module is None:
+            module = MLP
+            given.setdefault("module__hidden_layer_sizes", self.hidden_layer_sizes)
+            given.setdefault("module__activation", self.activation)
+        if isinstance(module, nn.Module):
+            module = copy.deepcopy(module)  # training must not change the parameter
+        else:
+            accepted = inspect.signature(module).parameters
+            if "n_features_in" in accepted:
+                given.setdefault("module__n_features_in", self._n_net_inputs(data))
+            if "n_outputs" in accepted and self._body_has_outputs:
+                given.setdefault("module__n_outputs", self._n_net_outputs)
+        if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
+            given.setdefault("optimizer__fused", True)  # one kernel for all parameters
+        dtype = torch.float64 if data.X.dtype == np.float64 else torch.float32
+        objective = self._outer.objective
+        wrap = self._wrapper(data)
+        if self._outer.network is not None:
+            wrap = partial(_in_turn, self._outer.network(self, data), wrap)
+        own: dict[str, Any] = {
+            "wrap": wrap,
+            "dtype": dtype,
+            "criterion": MeanOverTasks if objective is None else objective(self, data),
+            "criterion__loss": self._row_loss,
+            "gradient": self._outer.gradient,
+            "two_passes": self._outer.two_passes,
+            "regularizer": self._outer.regularizer,
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+            "max_epochs": -(-self.max_iter // self._updates_per_epoch),
+            "callbacks": [*self._own_callbacks(), *(self.callbacks or [])] or None,
+            "train_split": None,
+            "device": self.device,
+            "verbose": int(self.verbose),
+        }
+        taken = sorted(own.keys() & given.keys())
+        if taken:
+            raise ValueError(
+                f"net_params sets {taken}, which this learner sets itself: from its own "
+                "parameters, or because it trains on episodes."
+            )
+        return EpisodeNet(module, **own, **given)
+
+    @property
+    def _n_net_outputs(self) -> int:
+        """Return the number of columns of `_encode`."""
+        raise NotImplementedError
+
+    def _n_net_inputs(self, data: TaskData) -> int:
+        """Return the number of inputs of the network."""
+        return int(data.X.shape[1])
+
+    def _own_callbacks(self) -> list[tuple[str, Any]]:
+        """Return what the algorithm itself wants called."""
+        return []
+
+
+def _in_turn(
+    change: Callable[[nn.Module], nn.Module],
+    wrap: Callable[[nn.Module], nn.Module],
+    network: nn.Module,
+) -> nn.Module:
+    return wrap(change(network))
+
+
+def reject_diverged(network: nn.Module) -> None:
+    for name, parameter in network.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(
+                f"Meta-training diverged: {name} is not finite. Scale the features to unit "
+                "variance, or lower lr."
+            )
+
+
+def reject_running_statistics(network: nn.Module) -> None:
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats:
+            raise ValueError(
+                f"module has a {type(layer).__name__} with running statistics ({name}), which mix "
+                "the rows of different tasks; use LayerNorm or GroupNorm, or "
+                "track_running_stats=False."
+            )
