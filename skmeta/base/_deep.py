@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -20,6 +21,7 @@ from skmeta.base._memory import activation_bytes
 from skmeta.base._network import NetworkLearner, reject_diverged, reject_running_statistics
 from skmeta.base._params import ClassifierParams, RegressorParams
 from skmeta.base._targets import MetaClassifierMixin, MetaRegressorMixin
+from skmeta.base._validation import Validation, choose_held_out
 from skmeta.inner import cross_entropy, squared_error
 from skmeta.inner._losses import RowLoss
 from skmeta.tasks import EpisodeSampler, TaskData
@@ -36,6 +38,9 @@ class BaseDeepLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network
     _class_way: int | None = None
     _by_class = False
     _loss_is_likelihood = False  # minus its logarithm, which may be negative
+    _validation: Validation | None = None  # in fit
+    # Fewer are too noisy to stop by, and more cost more than the updates of an epoch.
+    _n_validation_episodes = 64, 512
 
     @abstractmethod
     def _prepare(self, data: TaskData) -> TaskData:
@@ -79,22 +84,88 @@ class BaseDeepLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network
         return self.fit(X, y, **groups_keyword(groups)).transform(X, **groups_keyword(groups))
 
     def _fit_prior(self, data: TaskData) -> None:
-        self._check_params()
-        data = self._prepare(data)
         seed = check_random_state(self.random_state).randint(2**31)
-        sampler = self._sampler(data, np.random.default_rng(seed))
+        random = np.random.default_rng(seed)
+        training = self._prepare(data)
+        if self.validation_fraction is None:
+            self.validation_tasks_ = data.table.labels[:0]
+        else:
+            self._hold_out(data, random.spawn(1)[0])
+            training = training.keep(self._seen_rows(data))
+        sampler = self._sampler(training, random)
         with _seeded(seed, torch.device(self.device)):
-            self.net_ = self._make_net(data).initialize()
+            self.net_ = self._make_net(training).initialize()
             reject_running_statistics(self.net_.module_)
-            self._before_training(data, sampler)
-            self.net_.partial_fit(self._stream(data, sampler))
+            self._before_training(training, sampler)
+            self.net_.partial_fit(self._stream(training, sampler))
+        self.__dict__.pop("_validation", None)
         reject_diverged(self.net_.module_)
+        self._conclude(training)
+
+    def _conclude(self, data: TaskData) -> None:
         self.net_.module_.eval()
+        self._finish(data)
         self.n_iter_ = getattr(self.net_, "n_updates_", 0)
         # Two rows and more, for layers that take statistics over them.
         self._n_features_out = self._represent(data.X[[0, 0]]).shape[1]
         rows = self._tensor(data.X[[0, 0, 0, 0]])
         self._activation_bytes = activation_bytes(self._rule.represent, rows)
+
+    def _finish(self, data: TaskData, quick: bool = False) -> None:
+        """Learn what follows from the network; quickly will do to compare epochs."""
+
+    def _hold_out(self, data: TaskData, random: np.random.Generator) -> None:
+        """Choose what is not trained on, and fix the episodes to validate on."""
+        rows = self._numbered(data)
+        sampler, by_class = self._validation_sampler(rows, random), self._holds_out_classes(data)
+        self.validation_tasks_ = choose_held_out(
+            self.validation_fraction,
+            self.classes_ if by_class else data.table.labels,
+            np.unique(sampler.cell_class) if by_class else sampler.eligible,
+            random,
+            n_way=sampler.n_way if by_class else None,
+        )
+        held_out = ~self._seen_rows(data)
+        sampler = self._validation_sampler(rows.keep(held_out), random)
+        self._validation = Validation(data.keep(held_out), sampler, self._n_validation_episodes)
+
+    def _numbered(self, data: TaskData) -> TaskData:
+        """Return rows with their targets as episodes are drawn by."""
+        return data
+
+    def _validation_sampler(self, data: TaskData, random: np.random.Generator) -> EpisodeSampler:
+        """Draw episodes as tasks will be met in use: of a support and a query."""
+        return EpisodeSampler(
+            data,
+            getattr(self, "n_shots", None),
+            self.n_queries,
+            n_way=getattr(self, "n_way", None),
+            stratify=self._by_class,
+            random=random,
+        )
+
+    def _holds_out_classes(self, data: TaskData) -> bool:
+        """Whether it is classes, out of which episodes are drawn, that are held out."""
+        return getattr(self, "n_way", None) is not None and data.table.n_tasks == 1
+
+    def _seen_rows(self, data: TaskData) -> NDArray[np.bool_]:
+        """Return which of the rows of fit were trained on."""
+        if self._holds_out_classes(data):
+            held_out: NDArray[np.bool_] = np.isin(self.classes_[data.y], self.validation_tasks_)
+            return ~held_out
+        seen = np.ones(data.table.n_tasks, dtype=bool)
+        seen[data.table.lookup(self.validation_tasks_)] = False
+        return np.repeat(seen, data.sizes)
+
+    def _validate(self, data: TaskData) -> float:
+        """Return the loss on the held-out tasks, were `data` all that is trained on."""
+        assert self._validation is not None
+        self._finish(data, quick=True)
+        return self._validation.loss(self._query_losses)
+
+    @abstractmethod
+    def _query_losses(self, support: TaskData, query: TaskData) -> NDArray[np.float64]:
+        """Return the loss of each query row after adapting to the support of its task."""
 
     @property
     def _shots(self) -> int | tuple[int, int]:
@@ -131,6 +202,7 @@ class BaseDeepLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network
             n_updates=self.max_iter,
             per_epoch=self._updates_per_epoch,
             augment=augment,
+            validate=None if self._validation is None else partial(self._validate, data),
         )
 
 
@@ -153,6 +225,11 @@ class DeepRegressorMixin(RegressorParams, MetaRegressorMixin, BaseDeepLearner):
             spread = data.y.std(axis=0)
             self._y_scale = np.where(spread > 0, spread, 1.0)
         return data
+
+    def _query_losses(self, support: TaskData, query: TaskData) -> NDArray[np.float64]:
+        predicted = self._adapt_and(self._predict_rows, support, query.X, query.owners)
+        errors: NDArray[np.float64] = np.square((predicted - query.y) / self._y_scale)
+        return errors.mean(axis=1)
 
     def _encode(self, data: TaskData) -> NDArray[Any]:
         encoded: NDArray[Any] = (data.y - self._y_center) / self._y_scale
@@ -196,13 +273,18 @@ class DeepClassifierMixin(ClassifierParams, MetaClassifierMixin, BaseDeepLearner
         if self.n_way is not None:
             self._n_slots = self.n_way
             return data
-        if not self._own_labels:
-            self._n_slots = len(self.classes_)
-            return data
-        local, _ = self._local(data)
-        assert local.n_ways is not None
-        self._n_slots = int(local.n_ways.max())
-        return local
+        numbered = self._numbered(data)
+        ways = numbered.n_ways
+        self._n_slots = len(self.classes_) if ways is None else int(ways.max())
+        return numbered
+
+    def _numbered(self, data: TaskData) -> TaskData:
+        return self._local(data)[0] if self._own_labels and self.n_way is None else data
+
+    def _query_losses(self, support: TaskData, query: TaskData) -> NDArray[np.float64]:
+        proba = self._adapt_and(self._probabilities, support, query.X, query.owners)
+        true = proba[np.arange(len(proba)), query.y]
+        return -np.log(np.maximum(true, np.finfo(true.dtype).tiny), dtype=np.float64)
 
     def _encode(self, data: TaskData) -> NDArray[Any]:
         if self.n_way is not None and data.n_ways is None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from skmeta.base._deep import DeepRegressorMixin
 from skmeta.base._learner import State
-from skmeta.inner import GaussianRule, TaskTensors
+from skmeta.inner import GaussianRule, TaskTensors, normal_surprise
+from skmeta.tasks import TaskData
 
 __all__ = ["GaussianRegressorMixin"]
 
@@ -44,6 +45,14 @@ class GaussianRegressorMixin(DeepRegressorMixin):
             return super().predict(X, groups)
         mean, std = np.split(self._by_passes(X, groups, self._moments), 2, axis=1)
         return self._shape(mean), self._shape(std)
+
+    def _query_losses(self, support: TaskData, query: TaskData) -> NDArray[np.float64]:
+        found = self._adapt_and(self._moments, support, query.X, query.owners)
+        mean, std = np.split(found.astype(np.float64), 2, axis=1)
+        scale = self._y_scale
+        units = ((query.y - mean) / scale, np.square(std / scale), np.zeros_like(mean))
+        error, variance, none = map(torch.from_numpy, units)
+        return normal_surprise(error, variance, none).numpy()
 
     def _moments(self, state: State, X: NDArray[Any], codes: NDArray[np.int64]) -> NDArray[Any]:
         """Return mean and deviation of rows side by side."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
+from skmeta.base._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmeta.exceptions import UnseenTaskWarning
 from skmeta.tasks import TaskData, separate_tasks
 
@@ -28,7 +29,7 @@ RowsPredictor = Callable[[State, NDArray[Any], NDArray[np.int64]], NDArray[Any]]
 """(state of tasks, rows, the task of each row) -> what is predicted of each row."""
 
 
-class BaseMetaLearner(BaseEstimator, ABC):
+class BaseMetaLearner(CallbackSupportMixin, BaseEstimator, ABC):
     """Base of all meta-learners.
 
     A learner states three things: how it learns from all training tasks (`_fit_prior`), what
@@ -45,6 +46,7 @@ class BaseMetaLearner(BaseEstimator, ABC):
 
     _support: TaskData
     _state: State | None
+    _fit_task: FitTask  # in fit
     _variance_is_label_free = False  # whether `return_std` is the same for any targets
 
     @abstractmethod
@@ -88,17 +90,23 @@ class BaseMetaLearner(BaseEstimator, ABC):
         """
         return self._fit(X, y, groups)
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> Self:
+        metadata = {"groups": groups, "sample_weight": sample_weight}
+        task = FitTask.of_fit(self, self._n_fit_parts, X, y, metadata)
         before = vars(self).copy()
         try:
             if self.unseen not in ("prior", "raise"):
                 raise ValueError(f"unseen={self.unseen!r} must be 'prior' or 'raise'.")
             data = self._read(X, y, groups, sample_weight, reset=True)
             self._support, self._state = data, None
+            self._fit_task = task
             self._fit_prior(data)
+            del self._fit_task
         except Exception:
             self.__dict__ = before
             raise
+        task.end()
         return self
 
     def adapt(self, X: Any, y: Any, groups: Any = None) -> Self:
@@ -144,6 +152,11 @@ class BaseMetaLearner(BaseEstimator, ABC):
         return self._adapt_tasks(data)
 
     @property
+    def _n_fit_parts(self) -> int:
+        """How many parts of a fit callbacks are told of."""
+        return 0
+
+    @property
     def _tasks_per_pass(self) -> int:
         """How many tasks' states may be held at once."""
         return 1 << 17
@@ -153,14 +166,24 @@ class BaseMetaLearner(BaseEstimator, ABC):
         features, codes = self._read_queries(X, groups)
         if self._state is not None:
             return predict(self._state, features, codes)
+        return self._adapt_and(predict, self._support, features, codes)
+
+    def _adapt_and(
+        self,
+        predict: RowsPredictor,
+        support: TaskData,
+        X: NDArray[Any],
+        codes: NDArray[np.int64],
+    ) -> NDArray[Any]:
+        """Adapt to the tasks of a support that rows need, and predict the rows."""
         needed, local = np.unique(codes, return_inverse=True)
         step, outputs = self._tasks_per_pass, None
         for start in range(0, len(needed), step):
             rows = np.flatnonzero((local >= start) & (local < start + step))
-            state = self._adapt_support(self._support.take(needed[start : start + step]))
-            part = predict(state, features[rows], local[rows] - start)
+            state = self._adapt_support(support.take(needed[start : start + step]))
+            part = predict(state, X[rows], local[rows] - start)
             if outputs is None:
-                outputs = np.empty((len(features), *part.shape[1:]), dtype=part.dtype)
+                outputs = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
             outputs[rows] = part
         assert outputs is not None
         return outputs

@@ -13,14 +13,16 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.utils.validation import check_scalar
+from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from skmeta.base._batched import BatchedLearner
+from skmeta.base._callbacks import EpochTasks
 from skmeta.base._params import DeepParams
 from skmeta.inner._losses import RowLoss
 from skmeta.modules import MLP
 from skmeta.tasks import TaskData
-from skmeta.training import EpisodeNet, MeanOverTasks, OuterLoop
+from skmeta.training import EpisodeNet, MeanOverTasks, OuterLoop, ProgressLine
 
 __all__ = ["NetworkLearner", "reject_diverged", "reject_running_statistics"]
 
@@ -89,9 +91,22 @@ class NetworkLearner(DeepParams, BatchedLearner):
     def _updates_per_epoch(self) -> int:
         return max(1, -(-self.max_iter // _EPOCHS))
 
+    @property
+    def _n_epochs(self) -> int:
+        return -(-self.max_iter // self._updates_per_epoch)
+
+    @property
+    def _n_fit_parts(self) -> int:
+        return self._n_epochs
+
+    def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> Self:
+        self._check_params()
+        return super()._fit(X, y, groups, sample_weight)
+
     def _check_params(self) -> None:
         check_scalar(self.meta_batch_size, "meta_batch_size", Integral, min_val=1)
         check_scalar(self.max_iter, "max_iter", Integral, min_val=0)
+        check_scalar(self.n_iter_no_change, "n_iter_no_change", Integral, min_val=1)
         check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
         if not (self.net_params is None or isinstance(self.net_params, dict)):
             raise ValueError(f"net_params={self.net_params!r} must be a dict of skorch parameters.")
@@ -128,11 +143,11 @@ class NetworkLearner(DeepParams, BatchedLearner):
             "regularizer": self._outer.regularizer,
             "optimizer": self.optimizer,
             "lr": self.lr,
-            "max_epochs": -(-self.max_iter // self._updates_per_epoch),
-            "callbacks": [*self._own_callbacks(), *(self.callbacks or [])] or None,
+            "max_epochs": self._n_epochs,
+            "callbacks": [*self._base_callbacks(data), *(self.callbacks or [])],
             "train_split": None,
             "device": self.device,
-            "verbose": int(self.verbose),
+            "verbose": max(int(self.verbose) - 1, 0),
         }
         taken = sorted(own.keys() & given.keys())
         if taken:
@@ -150,6 +165,29 @@ class NetworkLearner(DeepParams, BatchedLearner):
     def _n_net_inputs(self, data: TaskData) -> int:
         """Return the number of inputs of the network."""
         return int(data.X.shape[1])
+
+    def _base_callbacks(self, data: TaskData) -> list[tuple[str, Any]]:
+        """Return what comes before the user's callbacks, those first that raise nothing."""
+        called: list[tuple[str, Any]] = []
+        if self.verbose:
+            called += [("progress", ProgressLine(type(self).__name__, self.max_iter))]
+        called += [("epochs", EpochTasks(self._fit_task, partial(self._as_of_now, data)))]
+        called += self._own_callbacks()
+        if self.validation_fraction is not None and self.max_iter:
+            stop = EarlyStopping(patience=self.n_iter_no_change, threshold=0, load_best=True)
+            called += [("validation", stop)]
+        return called
+
+    def _as_of_now(self, data: TaskData) -> dict[str, Any]:
+        """Return the attributes of the learner if training ended now."""
+        now = copy.copy(self)
+        now.net_ = copy.deepcopy(self.net_)
+        now._conclude(data)
+        return now.__dict__
+
+    @abstractmethod
+    def _conclude(self, data: TaskData) -> None:
+        """Make a learner that can be used of one whose network is trained."""
 
     def _own_callbacks(self) -> list[tuple[str, Any]]:
         """Return what the algorithm itself wants called."""

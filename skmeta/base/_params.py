@@ -65,6 +65,17 @@ _DOCS = {
         max_iter : int, default={default}
             Meta-updates.
         """,
+    "validation_fraction": """
+        validation_fraction : float or array-like, default=None
+            The share of tasks to hold out, or their labels. What is left is trained on until the
+            loss on the tasks held out has not improved for `n_iter_no_change` epochs, and the
+            best weights are kept. With `n_way` and one task, it is classes that are held out. None
+            trains on all tasks to the end.
+        """,
+    "n_iter_no_change": """
+        n_iter_no_change : int, default={default}
+            Epochs to go on for without improvement, if there are tasks held out.
+        """,
     "lr": """
         lr : float, default={default}
             Outer learning rate.
@@ -146,6 +157,9 @@ _ATTRIBUTES_DOC = """
         The trained net: `net_.history`, `net_.module_`.
     n_iter_ : int
         Meta-updates done.
+    validation_tasks_ : ndarray
+        Labels of the tasks, or classes, that were held out of training; `net_.history` then has
+        a ``valid_loss`` for each epoch.
     tasks_ : ndarray of shape (n_tasks,)
         Labels of the tasks that the estimator knows.
     """
@@ -182,6 +196,8 @@ class DeepParams:
     n_queries: int | None = 15
     meta_batch_size: int = 16
     max_iter: int = 1000
+    validation_fraction: Any = None
+    n_iter_no_change: int = 10
     lr: float = 1e-3
     optimizer: Any = torch.optim.Adam
     module: Any = None

@@ -12,6 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta.base._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._learner import groups_keyword
 from skmeta.training import OuterLoop
@@ -23,7 +24,7 @@ def _learner_has(method: str) -> Any:
     return available_if(lambda self: hasattr(getattr(self, "estimator_", self.estimator), method))
 
 
-class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
+class BaseMetaTransformer(MetaEstimatorMixin, CallbackSupportMixin, BaseEstimator):
     """Base of estimators that train a meta-learner with another outer loop.
 
     Whatever a fitted learner does, this one does through it. They nest: each adds its part to the
@@ -51,6 +52,7 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
     def _after_fit(self, learner: BaseDeepLearner) -> None:
         """Set what is to be known of the training."""
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Train the learner on a collection of tasks.
 
@@ -73,16 +75,19 @@ class BaseMetaTransformer(MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} needs a learner of skmeta that is trained on meta-batches "
                 f"of tasks, got {type(self.estimator).__name__}."
             )
+        task = FitTask.of_fit(self, 1, X, y, {"groups": groups})
         before = vars(self).copy()
         try:
             self._before_fit(X, y, groups)
             learner = clone(self.estimator)
             learner._outer = self._extend(self._outer)
-            self.estimator_ = learner.fit(X, y, **groups_keyword(groups))
+            with task.fit_of(learner):
+                self.estimator_ = learner.fit(X, y, **groups_keyword(groups))
             self._after_fit(self._learner)
         except Exception:
             self.__dict__ = before
             raise
+        task.end()
         return self
 
     def adapt(self, X: Any, y: Any, groups: Any = None) -> Self:

@@ -76,8 +76,7 @@ class _Reptile(GradientLearner):
 
     def _own_callbacks(self) -> list[tuple[str, Any]]:
         """The step ε falls to 0: each step follows the few tasks of its own meta-batch."""
-        n_epochs = max(1, -(-self.max_iter // self._updates_per_epoch))
-        decay = partial(_remaining, n_epochs=n_epochs)
+        decay = partial(_remaining, n_epochs=max(1, self._n_epochs))
         return [("meta_step", LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=decay))]
 
 

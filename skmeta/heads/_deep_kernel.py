@@ -9,7 +9,9 @@ from functools import partial
 from numbers import Real
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
@@ -277,6 +279,9 @@ class DeepKernelRegressor(GaussianRegressorMixin, _DeepKernelLearner):
     @property
     def _n_means(self) -> int:
         return self._n_net_outputs
+
+    def _query_losses(self, support: TaskData, query: TaskData) -> NDArray[np.float64]:
+        return super()._query_losses(support, query) / self._n_net_outputs  # as in training
 
 
 @meta_learner

@@ -16,9 +16,11 @@ from skmeta.base._params import meta_learner
 from skmeta.tasks import TaskData, TaskTable
 from skmeta.training import MeanOverTasks
 
-__all__ = ["FeatureHeads", "FeatureHeadsClassifier", "FeatureHeadsRegressor"]
+__all__ = ["FeatureHeads", "FeatureHeadsClassifier", "FeatureHeadsRegressor", "spread"]
 
 Array = NDArray[np.float64]
+
+_QUICK_TASKS = 100  # from which heads of an epoch are learned
 
 
 @meta_learner
@@ -28,6 +30,7 @@ class FeatureHeads(BaseDeepLearner):
     head: Any = None
 
     _pooled_head = None
+    _n_validation_episodes = 16, 64  # a head is fitted for each
 
     @property
     def _unit_norm(self) -> bool:
@@ -38,12 +41,12 @@ class FeatureHeads(BaseDeepLearner):
     def _tasks_per_pass(self) -> int:
         return 1 << 17
 
-    def _fit_prior(self, data: TaskData) -> None:
-        super()._fit_prior(data)
-        objective = cast(MeanOverTasks, self.net_.criterion_)
-        self._learn_heads(data, objective.trusted(data.table.n_tasks))
+    def _finish(self, data: TaskData, quick: bool = False) -> None:
+        tasks = cast(MeanOverTasks, self.net_.criterion_).trusted(data.table.n_tasks)
+        tasks = tasks[data.sizes[tasks] > 0]
+        self._learn_heads(data, spread(tasks, _QUICK_TASKS) if quick else tasks, quick)
 
-    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         """Learn from some training tasks what heads need, the features being final."""
         raise NotImplementedError
 
@@ -65,6 +68,11 @@ class FeatureHeads(BaseDeepLearner):
         raise NotImplementedError
 
 
+def spread(tasks: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of some tasks, evenly spaced."""
+    return tasks[np.unique(np.linspace(0, len(tasks) - 1, most).astype(np.int64))]
+
+
 @meta_learner
 class FeatureHeadsRegressor(DeepRegressorMixin, FeatureHeads):
     """Regressors as heads; tasks without rows are predicted by one fitted on all rows."""
@@ -73,7 +81,7 @@ class FeatureHeadsRegressor(DeepRegressorMixin, FeatureHeads):
     def _head(self) -> Any:
         return Ridge() if self.head is None else self.head
 
-    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         data = data.take(tasks)
         y = self._shape(self._encode(data))
         self._pooled_head = clone(self._head).fit(self._features(data.X), y)
@@ -111,7 +119,7 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
             LogisticRegression(C=self._strength, max_iter=1000) if self.head is None else self.head
         )
 
-    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
+    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         self._pooled_head = None
         if not self._own_labels:
             data = data.take(tasks)

@@ -16,7 +16,6 @@ __all__ = ["BayesHead"]
 
 Array = NDArray[np.float64]
 
-_STEPS = 100
 _TOLERANCE = 1e-4  # gain of log-likelihood per row: more steps change no prediction
 _ENTRIES = 1 << 22  # of covariance matrices held at once
 
@@ -34,7 +33,9 @@ class BayesHead:
     priors: list[Prior]
 
     @classmethod
-    def learn(cls, F: Array, y: Array, table: TaskTable, heads: Array) -> BayesHead:
+    def learn(
+        cls, F: Array, y: Array, table: TaskTable, heads: Array, *, n_steps: int = 100
+    ) -> BayesHead:
         """Learn the prior from fitted heads.
 
         Mean and covariance of the heads, and their residuals, are where EM starts on the rows:
@@ -50,6 +51,8 @@ class BayesHead:
             The training tasks.
         heads : ndarray of shape (n_tasks, width, n_outputs)
             The head of each.
+        n_steps : int, default=100
+            Steps of EM, if it does not converge before.
 
         Returns
         -------
@@ -67,7 +70,7 @@ class BayesHead:
                 spread = np.cov(fitted.T, ddof=0).reshape(spread.shape)
             start = Prior(fitted.mean(axis=0), spread, noise)
             moments = Moments.of(F, y[:, output], weight, table, F.shape[1])
-            prior, _ = fit_prior(moments, start, diagonal=False, max_iter=_STEPS, tol=_TOLERANCE)
+            prior, _ = fit_prior(moments, start, diagonal=False, max_iter=n_steps, tol=_TOLERANCE)
             priors.append(prior)
         return cls(priors)
 

@@ -108,11 +108,11 @@ class _AffineInTask(InnerRule):
             return losses
         return losses + self.penalty * self.W.norm() / len(self.W)
 
-    def center(self) -> None:
-        """Take the mean of W into c, which changes no prediction."""
+    def center(self, tasks: NDArray[np.int64]) -> None:
+        """Take the mean of the w of some tasks into c, which changes no prediction."""
         if self.offset:
             with torch.no_grad():
-                mean = self.W.mean(dim=0)
+                mean = self.W[torch.from_numpy(tasks)].mean(dim=0)
                 self.W.sub_(mean)
                 self.mean.add_(mean)
 
@@ -375,4 +375,12 @@ class CAMELRegressor(DeepRegressorMixin):
         if hasattr(self, "calibration_"):
             del self.calibration_
         super()._fit_prior(data)
-        self._affine.center()
+
+    def _finish(self, data: TaskData, quick: bool = False) -> None:
+        self._affine.center(np.flatnonzero(data.sizes))
+
+    def _validate(self, data: TaskData) -> float:
+        kept = {name: value.clone() for name, value in self._affine.state_dict().items()}
+        loss = super()._validate(data)
+        self._affine.load_state_dict(kept)  # training goes on from where it was
+        return loss

@@ -295,9 +295,13 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
         check_scalar(self.beta, "beta", Real, min_val=0)
         check_scalar(self.temperature, "temperature", Real, min_val=0, include_boundaries="neither")
 
+    @property
+    def _n_fit_parts(self) -> int:
+        return self._n_epochs * (1 + self.n_distillations)
+
     def _prepare(self, data: TaskData) -> TaskData:
         super()._prepare(data)
-        return replace(data, table=TaskTable.single(len(data.X)))
+        return data
 
     def _encode(self, data: TaskData) -> NDArray[Any]:
         return data.y[:, None]
@@ -305,7 +309,8 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
     def _sampler(self, data: TaskData, random: np.random.Generator) -> EpisodeSampler:
         assert self.n_queries is not None
         n_rows = self.n_queries if self.stratify else self.n_queries * self.meta_batch_size
-        return EpisodeSampler(data, 0, n_rows, stratify=self.stratify, random=random)
+        merged = replace(data, table=TaskTable.single(len(data.X)))
+        return EpisodeSampler(merged, 0, n_rows, stratify=self.stratify, random=random)
 
     def _wrapper(self, data: TaskData) -> Any:
         return partial(
@@ -326,9 +331,9 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
             self.net_ = self._make_net(data).initialize()
             self._merged.teacher = teacher.forward
 
-    def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64]) -> None:
+    def _fit_prior(self, data: TaskData) -> None:
+        super()._fit_prior(data)
         self._merged.teacher = None
-        super()._learn_heads(data, tasks)
 
     @property
     def _merged(self) -> _MergedClasses:

@@ -96,7 +96,8 @@ class HeTRoM(BaseMetaTransformer):
         The ranks of the paper, for whole meta-batches: tasks ``m_ + 1`` to ``k_`` count.
     task_losses_ : ndarray of shape (n_tasks,)
         The loss of each training task after training, a mean over ten episodes, in the units that
-        the network sees; NaN for tasks too small to be trained on. In the order of `tasks_`.
+        the network sees; NaN for tasks too small to be trained on, and for those held out to
+        validate on. In the order of `tasks_`.
     task_selection_ : ndarray of shape (n_epochs, n_tasks)
         The share of meta-updates of each epoch (a hundredth of training) in which a task counted,
         of those in which it was drawn; NaN where it was not.
@@ -257,7 +258,7 @@ def _sums(rows: Array, owner: NDArray[np.int64], n_tasks: int) -> Array:
 
 def _final_losses(learner: BaseDeepLearner) -> Array:
     """Return the mean loss of each task over episodes, the meta-parameters being final."""
-    data = learner._prepare(learner._support)
+    data = learner._prepare(learner._support).keep(learner._seen_rows(learner._support))
     sampler = learner._sampler(data, np.random.default_rng(0))
     stream = learner._stream(data, sampler)
     module, objective = learner._rule, learner.net_.criterion_

@@ -65,6 +65,11 @@ class TaskData:
         weight = None if self.weight is None else self.weight[rows]
         return replace(self, table=table, X=self.X[rows], y=self.y[rows], weight=weight)
 
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """The number of each row's task."""
+        return np.repeat(np.arange(self.table.n_tasks), self.sizes)
+
     def take(self, tasks: NDArray[np.integer[Any]]) -> TaskData:
         """Return some tasks; the number -1 stands for a task without rows."""
         empty = tasks < 0
@@ -81,6 +86,13 @@ class TaskData:
             self.y[rows],
             None if self.weight is None else self.weight[rows],
         )
+
+    def keep(self, rows: NDArray[np.bool_]) -> TaskData:
+        """Return the same tasks with some of their rows; one may be left without any."""
+        offsets = np.concatenate([[0], np.cumsum(rows)])[self.table.offsets]
+        table = TaskTable(self.table.labels, np.arange(offsets[-1]), offsets)
+        weight = None if self.weight is None else self.weight[rows]
+        return TaskData(table, self.X[rows], self.y[rows], weight, self.n_ways)
 
 
 def local_classes(data: TaskData, n_classes: int) -> tuple[TaskData, NDArray[np.int64]]:

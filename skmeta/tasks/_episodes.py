@@ -67,10 +67,10 @@ class EpisodeSampler:
     data : TaskData
         The rows. Where tasks have label sets of their own, its `y` counts classes within each
         task and its `n_ways` says how many there are.
-    n_shots : int or (int, int)
+    n_shots : int, (int, int) or None
         Support rows of an episode, or the smallest and largest number, drawn anew for each
         episode; of each class with `n_way` or `stratify`. A smaller task gives fewer, but
-        always leaves a row for the query.
+        always leaves a row for the query. None is half of the rows of each.
     n_queries : int or None
         At most this many query rows (of each class likewise); None for all that are left.
     n_way : int or None
@@ -102,7 +102,7 @@ class EpisodeSampler:
     def __init__(
         self,
         data: TaskData,
-        n_shots: int | tuple[int, int],
+        n_shots: int | tuple[int, int] | None,
         n_queries: int | None,
         *,
         n_way: int | None = None,
@@ -111,7 +111,8 @@ class EpisodeSampler:
         choose: TaskChooser | None = None,
     ) -> None:
         self.choose = choose
-        self.low, self.high = shots_range(n_shots)
+        self.by_half = n_shots is None
+        self.low, self.high = shots_range(1 if n_shots is None else n_shots)
         if n_queries is not None and not (isinstance(n_queries, Integral) and n_queries > 0):
             raise ValueError(f"n_queries={n_queries!r} must be a positive int or None.")
         self.n_queries = n_queries
@@ -124,6 +125,8 @@ class EpisodeSampler:
             self._index_classes(data)
         else:
             self._index_rows(data)
+        if self.by_half:
+            self.high = max(int(self.sizes.max(initial=0)) // 2, 1)
 
     def _index_rows(self, data: TaskData) -> None:
         self.starts, self.sizes = data.table.offsets[:-1], data.sizes
@@ -280,6 +283,8 @@ class EpisodeSampler:
     def _split(self, pools: Indices, shots: Indices) -> tuple[Indices, Mask, Indices, Mask]:
         """Draw a support and a query from each pool of rows, a task or one of its classes."""
         sizes = self.sizes[pools]
+        if self.by_half:
+            shots = np.maximum(sizes // 2, 1)
         # A class of one row still goes into the support; a task of one row is not eligible.
         least = 1 if self.by_class else 0
         n_support = np.minimum(shots, np.maximum(sizes - 1, least))

@@ -9,6 +9,7 @@ from skmeta.training._outer import (
     OuterLoop,
     leave_gradient,
 )
+from skmeta.training._progress import ProgressLine
 from skmeta.training._stream import EpisodeStream
 from skmeta.training._task_gradients import TaskGradients, mean_over_tasks
 
@@ -20,6 +21,7 @@ __all__ = [
     "MeanOverTasks",
     "MetaGradient",
     "OuterLoop",
+    "ProgressLine",
     "TaskGradients",
     "leave_gradient",
     "mean_over_tasks",

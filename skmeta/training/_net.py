@@ -134,11 +134,13 @@ class EpisodeNet(NeuralNet):
         for callback in self.listeners_[method_name]:
             getattr(callback, method_name)(self, **cb_kwargs)
 
-    def get_dataset(self, X: EpisodeStream, y: Any = None) -> EpisodeStream:
-        """Return the stream: it is its own data set."""
-        return X
+    def get_split_datasets(
+        self, X: EpisodeStream, y: Any = None, **fit_params: Any
+    ) -> tuple[EpisodeStream, Callable[[], float] | None]:
+        """Return the stream: it is its own data set. The other one is what validates."""
+        return X, X.validate
 
-    def get_iterator(self, dataset: EpisodeStream, training: bool = False) -> EpisodeStream:
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return the stream: it is its own iterator."""
         return dataset
 
@@ -174,7 +176,7 @@ class EpisodeNet(NeuralNet):
 
     def run_single_epoch(
         self,
-        iterator: EpisodeStream | None,
+        iterator: Any,
         training: bool,
         prefix: str,
         step_fn: Any,
@@ -183,11 +185,15 @@ class EpisodeNet(NeuralNet):
         """Run the meta-updates of an epoch, and record their mean loss.
 
         Unlike skorch's, the history has no entry for each batch: meta-batches are many and small.
-        Losses stay on the device until the epoch ends, so that it never waits.
+        Losses stay on the device until the epoch ends, so that it never waits. To validate is to
+        call the iterator.
         """
         if iterator is None:
             return
-        self._set_training(True)
+        self._set_training(training)
+        if not training:
+            self._record_loss(prefix, iterator())
+            return
         serves = AdamKernel.serves(self.optimizer_)
         self.kernel_ = AdamKernel(self.optimizer_) if serves else None
         losses = []
@@ -206,12 +212,14 @@ class EpisodeNet(NeuralNet):
                 "variance, or lower inner_lr or lr."
             )
         self.history.record(prefix + "_batch_count", len(losses))
-        loss = float(value.mean())
-        # As skorch writes it, so that a Checkpoint can wait for it.
+        self._record_loss(prefix, float(value.mean()))
+        cast(MeanOverTasks, self.criterion_).end_epoch()
+
+    def _record_loss(self, prefix: str, loss: float) -> None:
+        """Write a loss as skorch does, so that a Checkpoint can wait for it."""
         best = all(loss < row[prefix + "_loss"] for row in self.history[:-1])
         self.history.record(prefix + "_loss", loss)
         self.history.record(prefix + "_loss_best", best)
-        cast(MeanOverTasks, self.criterion_).end_epoch()
 
 
 def _kept(episode: Episode, weights: Tensor) -> tuple[Episode, Tensor]:

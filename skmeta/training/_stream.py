@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Any
 
@@ -39,6 +39,8 @@ class EpisodeStream:
         Meta-batches of an epoch; the last epoch may be shorter.
     augment : Augmentation, default=None
         What each meta-batch passes through as it is drawn.
+    validate : callable, default=None
+        Returns the loss on tasks that are not trained on.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class EpisodeStream:
         n_updates: int,
         per_epoch: int,
         augment: Augmentation | None = None,
+        validate: Callable[[], float] | None = None,
     ) -> None:
         self.X = X
         self.y = y
@@ -59,6 +62,7 @@ class EpisodeStream:
         self.left = n_updates
         self.per_epoch = per_epoch
         self.augment = augment
+        self.validate = validate
         self.episodes = self._draw(n_updates)
 
     def __len__(self) -> int:
