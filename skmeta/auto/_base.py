@@ -89,6 +89,9 @@ class BaseAutoMeta(BaseMetaLearner):
         self._library = frame.implementation if isinstance(frame, nw.DataFrame) else None
         return self
 
+    def _summary(self) -> dict[str, Any]:
+        return {**super()._summary(), "Chosen": self.best_name_}
+
     @property
     def leaderboard_(self) -> Any:
         """What was found of each candidate, as a data frame."""

@@ -24,7 +24,7 @@ except ImportError:  # before scikit-learn 1.9
         return method
 
 
-__all__ = ["CallbackSupportMixin", "EpochTasks", "FitTask", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "EpochTasks", "FitTask", "whole_fit", "with_callbacks"]
 
 
 class _NoContext:
@@ -106,6 +106,14 @@ class FitTask:
     def _begun(self) -> FitTask:
         self.context.call_on_fit_task_begin(estimator=self.estimator, **self.rows)
         return self
+
+
+@contextmanager
+def whole_fit(estimator: Any, X: Any, y: Any, groups: Any) -> Iterator[None]:
+    """Tell callbacks of a fit that has no parts."""
+    task = FitTask.of_fit(estimator, 0, X, y, {"groups": groups})
+    yield
+    task.end()
 
 
 class EpochTasks(Callback):

@@ -24,7 +24,7 @@ from skmeta.base._targets import MetaClassifierMixin, MetaRegressorMixin
 from skmeta.base._validation import Validation, choose_held_out
 from skmeta.inner import cross_entropy, squared_error
 from skmeta.inner._losses import RowLoss
-from skmeta.tasks import EpisodeSampler, TaskData
+from skmeta.tasks import EpisodeSampler, TaskData, shots_range
 from skmeta.training import EpisodeStream
 
 __all__ = ["BaseDeepLearner", "DeepClassifierMixin", "DeepRegressorMixin"]
@@ -45,6 +45,22 @@ class BaseDeepLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network
     @abstractmethod
     def _prepare(self, data: TaskData) -> TaskData:
         """Learn what encoding targets needs; return data to train on."""
+
+    def _summary(self) -> dict[str, Any]:
+        told = super()._summary()
+        shots = getattr(self, "n_shots", None)
+        if shots is not None:
+            low, high = shots_range(shots)
+            by_class = " of each class" if self._by_class or self._class_way else ""
+            told["Shots in training"] = (f"{low}" if low == high else f"{low} to {high}") + by_class
+        told["Meta-updates"] = self.n_iter_
+        history = self.net_.history
+        if history:
+            told["Meta-loss of the last epoch"] = f"{history[-1]['train_loss']:.4g}"
+        validated = [row["valid_loss"] for row in history if "valid_loss" in row]
+        if validated:
+            told["Validation loss of the best epoch"] = f"{np.nanmin(validated):.4g}"
+        return told
 
     def transform(self, X: Any, groups: Any = None) -> NDArray[Any]:
         """Return the meta-learned representation of rows.

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
 from skmeta.base._callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from skmeta.base._html import SummaryInNotebooks
 from skmeta.exceptions import UnseenTaskWarning
 from skmeta.tasks import TaskData, separate_tasks
 
@@ -29,7 +29,7 @@ RowsPredictor = Callable[[State, NDArray[Any], NDArray[np.int64]], NDArray[Any]]
 """(state of tasks, rows, the task of each row) -> what is predicted of each row."""
 
 
-class BaseMetaLearner(CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMetaLearner(CallbackSupportMixin, SummaryInNotebooks, ABC):
     """Base of all meta-learners.
 
     A learner states three things: how it learns from all training tasks (`_fit_prior`), what
@@ -150,6 +150,14 @@ class BaseMetaLearner(CallbackSupportMixin, BaseEstimator, ABC):
     def _adapt_support(self, data: TaskData) -> State:
         """Adapt tasks whose targets are encoded for the whole estimator."""
         return self._adapt_tasks(data)
+
+    def _summary(self) -> dict[str, Any]:
+        sizes = self._support.sizes
+        median = f"{np.median(sizes):g}"
+        return {
+            "Tasks": len(sizes),
+            "Rows of a task": f"{sizes.min()} to {sizes.max()}, median {median}",
+        }
 
     @property
     def _n_fit_parts(self) -> int:

@@ -147,7 +147,7 @@ class NetworkLearner(DeepParams, BatchedLearner):
             "callbacks": [*self._base_callbacks(data), *(self.callbacks or [])],
             "train_split": None,
             "device": self.device,
-            "verbose": max(int(self.verbose) - 1, 0),
+            "verbose": int(self.verbose > 1),
         }
         taken = sorted(own.keys() & given.keys())
         if taken:
@@ -169,7 +169,7 @@ class NetworkLearner(DeepParams, BatchedLearner):
     def _base_callbacks(self, data: TaskData) -> list[tuple[str, Any]]:
         """Return what comes before the user's callbacks, those first that raise nothing."""
         called: list[tuple[str, Any]] = []
-        if self.verbose:
+        if self.verbose == 1:
             called += [("progress", ProgressLine(type(self).__name__, self.max_iter))]
         called += [("epochs", EpochTasks(self._fit_task, partial(self._as_of_now, data)))]
         called += self._own_callbacks()

@@ -115,7 +115,8 @@ _DOCS = {
         """,
     "verbose": """
         verbose : int, default={default}
-            Whether to print the meta-loss of each epoch.
+            0 is silent, 1 shows a line with the progress of meta-training, the losses and the time
+            left, 2 prints a row for each epoch.
         """,
     "task_column": """
         task_column : str or int, default=None

@@ -7,13 +7,14 @@ from abc import abstractmethod
 from typing import Any, Self
 
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.base._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmeta.base._deep import BaseDeepLearner
+from skmeta.base._html import SummaryInNotebooks
 from skmeta.base._learner import groups_keyword
 from skmeta.training import OuterLoop
 
@@ -24,7 +25,7 @@ def _learner_has(method: str) -> Any:
     return available_if(lambda self: hasattr(getattr(self, "estimator_", self.estimator), method))
 
 
-class BaseMetaTransformer(MetaEstimatorMixin, CallbackSupportMixin, BaseEstimator):
+class BaseMetaTransformer(MetaEstimatorMixin, CallbackSupportMixin, SummaryInNotebooks):
     """Base of estimators that train a meta-learner with another outer loop.
 
     Whatever a fitted learner does, this one does through it. They nest: each adds its part to the
@@ -256,6 +257,9 @@ class BaseMetaTransformer(MetaEstimatorMixin, CallbackSupportMixin, BaseEstimato
         check_is_fitted(self)
         labels: NDArray[Any] = self.estimator_.tasks_
         return labels
+
+    def _summary(self) -> dict[str, Any]:
+        return self._learner._summary()
 
     @property
     def _learner(self) -> BaseDeepLearner:

@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from skmeta.base._callbacks import CallbackSupportMixin
 from skmeta.compose._columns import as_frame, join_arrays, join_frames
 from skmeta.tasks import separate_tasks
 
@@ -28,7 +29,7 @@ def transformer_has(method: str) -> Any:
     )
 
 
-class BaseTaskTransformer(TransformerMixin, BaseEstimator):
+class BaseTaskTransformer(TransformerMixin, CallbackSupportMixin, BaseEstimator):
     """Base of the meta-transformers, which apply a transformer beside the task column."""
 
     __metadata_request__fit: ClassVar = {"groups": True}

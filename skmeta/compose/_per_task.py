@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta.base._callbacks import whole_fit, with_callbacks
 from skmeta.compose._base import BaseTaskTransformer
 from skmeta.compose._columns import stack_rows, take_rows
 from skmeta.exceptions import UnseenTaskWarning
@@ -90,6 +91,7 @@ class PerTask(BaseTaskTransformer):
         self.task_column = task_column
         self.unseen = unseen
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Fit one transformer per task, and one on all rows.
 
@@ -113,9 +115,11 @@ class PerTask(BaseTaskTransformer):
             If the task column is missing or the only one, tasks are given in both ways, or
             the transformer cannot be fitted on the rows of a task (the error says which).
         """
-        self._fit_all(X, y, groups, "fit")
+        with whole_fit(self, X, y, groups):
+            self._fit_all(X, y, groups, "fit")
         return self
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Any:
         """Fit and transform, by the `fit_transform` of each task's transformer.
 
@@ -133,7 +137,8 @@ class PerTask(BaseTaskTransformer):
         X_out : ndarray or data frame of shape (n_samples, n_features_out)
             Transformed features, with the unchanged task column.
         """
-        return self._fit_all(X, y, groups, "fit_transform")
+        with whole_fit(self, X, y, groups):
+            return self._fit_all(X, y, groups, "fit_transform")
 
     def transform(self, X: Any, groups: Any = None) -> Any:
         """Transform the features of each row by the transformer of its task.

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta.base._callbacks import whole_fit, with_callbacks
 from skmeta.compose._base import BaseTaskTransformer, transformer_has
 from skmeta.tasks import separate_tasks
 
@@ -70,6 +71,7 @@ class Shared(BaseTaskTransformer):
         self.transformer = transformer
         self.task_column = task_column
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Fit the transformer on the features of all rows.
 
@@ -92,10 +94,12 @@ class Shared(BaseTaskTransformer):
         ValueError
             If the task column is missing or the only one, or tasks are given in both ways.
         """
-        features, _ = self._separate(X, groups, reset=True)
-        self._set_fitted(X, clone(self.transformer).fit(features, y))
+        with whole_fit(self, X, y, groups):
+            features, _ = self._separate(X, groups, reset=True)
+            self._set_fitted(X, clone(self.transformer).fit(features, y))
         return self
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Any:
         """Fit and transform, by the transformer's own `fit_transform`.
 
@@ -113,10 +117,11 @@ class Shared(BaseTaskTransformer):
         X_out : ndarray or data frame of shape (n_samples, n_features_out)
             Transformed features, with the unchanged task column.
         """
-        features, labels = self._separate(X, groups, reset=True)
-        transformer = clone(self.transformer)
-        output = transformer.fit_transform(features, y)
-        self._set_fitted(X, transformer)
+        with whole_fit(self, X, y, groups):
+            features, labels = self._separate(X, groups, reset=True)
+            transformer = clone(self.transformer)
+            output = transformer.fit_transform(features, y)
+            self._set_fitted(X, transformer)
         return self._join(output, X, labels)
 
     def transform(self, X: Any, groups: Any = None) -> Any:

@@ -121,8 +121,8 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
 
     def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         self._pooled_head = None
-        if not self._own_labels:
-            data = data.take(tasks)
+        data = data.take(tasks)
+        if not self._own_labels and self._can_fit(data.y):
             self._pooled_head = clone(self._head).fit(self._features(data.X), data.y)
 
     def _can_fit(self, y: NDArray[Any]) -> bool:

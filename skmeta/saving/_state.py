@@ -7,12 +7,12 @@ from collections import OrderedDict
 from typing import Any
 
 from scipy.interpolate import BSpline
+from sklearn.base import BaseEstimator
 from skorch import NeuralNet
 from skorch.history import History
 from torch import nn
 
 from skmeta.base._deep import BaseDeepLearner
-from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.training import EpisodeNet
 
 __all__ = ["arguments_of", "set_state", "state_of"]
@@ -31,6 +31,7 @@ _KEPT_OF_NET = (
     "prefixes_",
     "verbose",
 )
+_OF_TRAINING = ("_outer", "_skl_callbacks")
 
 
 def state_of(instance: Any) -> Any:
@@ -41,8 +42,8 @@ def state_of(instance: Any) -> Any:
         kept = {name: vars(instance)[name] for name in _KEPT_OF_NET if name in vars(instance)}
         return {**kept, "history_": _plain(instance.history)}
     state = instance.__getstate__() or {}
-    if isinstance(instance, BaseDeepLearner | BaseMetaTransformer):
-        state = {name: value for name, value in state.items() if name != "_outer"}
+    if isinstance(instance, BaseEstimator):
+        state = {name: value for name, value in state.items() if name not in _OF_TRAINING}
     if isinstance(instance, BaseDeepLearner):
         state["callbacks"] = None
     if isinstance(instance, nn.Module):
