@@ -132,3 +132,19 @@ def test_snippets_of_the_page_on_saving_run(tmp_path, monkeypatch):
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, "saving.md", "exec"), names)
+
+
+def test_snippets_of_the_page_on_training_run():
+    pytest.importorskip("sklearn.callback")
+    page = (ROOT / "docs" / "training.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(blocks) == 5
+    names: dict[str, object] = {}
+    for block in blocks:
+        quick = block.replace("max_iter=1000", "max_iter=20").replace(
+            "max_iter=100,", "max_iter=5,"
+        )
+        exec(compile(quick, "training.md", "exec"), names)
+    assert len(names["model"].validation_tasks_) == 3
+    assert len(names["search"].best_estimator_.tasks_) == 100
+    plt.close("all")

@@ -63,7 +63,7 @@ _DOCS = {
         """,
     "max_iter": """
         max_iter : int, default={default}
-            Meta-updates.
+            Meta-updates; with `validation_fraction`, at most.
         """,
     "validation_fraction": """
         validation_fraction : float or array-like, default=None
@@ -198,7 +198,7 @@ class DeepParams:
     meta_batch_size: int = 16
     max_iter: int = 1000
     validation_fraction: Any = None
-    n_iter_no_change: int = 10
+    n_iter_no_change: int = 20
     lr: float = 1e-3
     optimizer: Any = torch.optim.Adam
     module: Any = None

@@ -26,7 +26,7 @@ class TrainingHistoryDisplay:
     A loss that still falls at the end asks for more updates (`max_iter`) or a larger `lr`; one
     that jumps about asks for a smaller `lr` or more tasks per update (`meta_batch_size`). The
     meta-loss is that of training tasks: whether tasks never seen get better, `adaptation_curve`
-    tells, or a validation loss that a callback records in the history as ``valid_loss``.
+    tells, or the loss on tasks held out by `validation_fraction`, which is drawn beside it.
 
     Use :meth:`from_estimator` to create one. All parameters are stored as attributes.
 

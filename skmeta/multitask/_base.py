@@ -20,7 +20,7 @@ __all__ = ["FeatureHeads", "FeatureHeadsClassifier", "FeatureHeadsRegressor", "s
 
 Array = NDArray[np.float64]
 
-_QUICK_TASKS = 100  # from which heads of an epoch are learned
+_QUICK_TASKS = 50  # from which heads of an epoch are learned
 
 
 @meta_learner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from _instances import INSTANCES
 from numpy.testing import assert_array_equal
 from scipy.stats import norm
 from sklearn.base import clone, is_classifier
@@ -28,8 +29,9 @@ from skmeta import (
 from skmeta.base import _deep
 from skmeta.multitask import _multi_head
 
-NET = {"hidden_layer_sizes": (8,), "max_iter": 12, "meta_batch_size": 4, "lr": 0.02}
+NET = {"hidden_layer_sizes": (8,), "max_iter": 8, "meta_batch_size": 4, "lr": 0.02}
 VALID = {**NET, "random_state": 0, "validation_fraction": 0.3}
+SHORT = {**VALID, "max_iter": 4}
 TASKS = skmeta.make_linear_tasks(20, 10, 3, noise=0.3, random_state=0)
 CLASSES = skmeta.make_classification_tasks(20, 12, random_state=0)
 GLYPHS = np.random.default_rng(0).normal(size=(96, 4)), np.repeat(np.arange(12), 8)
@@ -42,8 +44,8 @@ LEARNERS = [
     BayesianHeadRegressor(n_shots=(0, 4), **VALID),
     MAMLClassifier(n_shots=3, stratify=True, **VALID),
     PrototypicalClassifier(n_way=2, n_shots=2, **VALID),
-    MultiHeadClassifier(**VALID),
-    GoodEmbeddingClassifier(n_distillations=1, **VALID),
+    MultiHeadClassifier(**SHORT),
+    GoodEmbeddingClassifier(n_distillations=1, **SHORT),
 ]
 LEARNER = pytest.mark.parametrize("learner", LEARNERS, ids=lambda x: type(x).__name__)
 
@@ -56,6 +58,12 @@ def fitted(learner, tasks=None, **params):
     tasks = tasks or tasks_for(learner)
     model = clone(learner).set_params(**params)
     return model.fit(tasks.data, tasks.target, groups=tasks.groups)
+
+
+def fraction_of(learner):
+    """Return the parameter of the learner at the bottom, if it has it."""
+    names = [n for n in learner.get_params() if n.endswith("validation_fraction")]
+    return min((n for n in names if "embedding" not in n), key=len, default=None)
 
 
 def losses(model, which="valid_loss"):
@@ -134,6 +142,19 @@ def test_the_loss_is_that_of_adapting_and_predicting_and_the_best_epoch_is_kept(
     assert sorted(model.tasks_) == sorted(set(tasks_for(model).groups))
 
 
+@pytest.mark.parametrize(
+    "learner",
+    [learner for learner in INSTANCES if fraction_of(learner)],
+    ids=lambda learner: type(learner).__name__,
+)
+def test_every_learner_that_trains_a_network_validates(learner):
+    name = fraction_of(learner)
+    given = {name: 0.3, name.replace("validation_fraction", "max_iter"): 2}
+    model = fitted(learner, **given)
+    assert np.isfinite(losses(model)).all()
+    assert len(model.validation_tasks_) == 6
+
+
 @LEARNER
 def test_held_out_tasks_are_not_trained_on(learner):
     drawn = Drawn()
@@ -177,7 +198,7 @@ def test_without_held_out_tasks_it_does_not_stop():
     assert fitted(RIDGE, max_iter=0).n_iter_ == 0
 
 
-@pytest.mark.parametrize("learner", [RIDGE, MultiHeadClassifier(**VALID)], ids=str)
+@pytest.mark.parametrize("learner", [RIDGE, MultiHeadClassifier(**SHORT)], ids=["ridge", "heads"])
 def test_neither_labels_nor_the_order_of_rows_matter(learner):
     tasks = tasks_for(learner)
     model = fitted(learner)

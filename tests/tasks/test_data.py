@@ -78,3 +78,15 @@ def test_local_classes_of_a_task_without_rows():
     assert_array_equal(none, [[-1]])
     assert len(empty.y) == len(empty.X)  # a row to pad with
     assert_array_equal(empty.n_ways, [0])
+
+
+def test_keep_leaves_the_tasks_where_they_are(rows):
+    data = TaskData.from_rows(*rows)
+    mask = np.random.default_rng(2).random(60) < 0.5
+    mask[data.table.offsets[1] : data.table.offsets[2]] = False
+    some = data.keep(mask)
+    assert_array_equal(some.table.labels, data.table.labels)
+    assert_array_equal(some.owners, data.owners[mask])
+    assert some.sizes[1] == 0
+    for name in ("X", "y", "weight"):
+        assert_array_equal(getattr(some, name), getattr(data, name)[mask])

@@ -246,3 +246,17 @@ def test_shots_range():
     assert shots_range(np.int64(3)) == (3, 3)
     assert shots_range([2, 4]) == (2, 4)
     assert shots_range(0) == (0, 0)
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_without_shots_half_of_the_rows_is_the_support(stratify):
+    random = np.random.default_rng(0)
+    sizes = np.array([1, 2, 5, 8])
+    y = np.concatenate([np.zeros(n, dtype=np.int64) for n in sizes])
+    data = TaskData.from_rows(random.normal(size=(16, 1)), y, np.repeat(np.arange(4), sizes))
+    sampler = EpisodeSampler(data, None, None, stratify=stratify, random=random)
+    assert sorted(data.sizes[sampler.eligible]) == [2, 5, 8]
+    drawn = sampler.of_tasks(sampler.eligible)
+    half = data.sizes[drawn.tasks] // 2
+    assert_array_equal(drawn.support_mask.sum(axis=1), half)
+    assert_array_equal(drawn.query_mask.sum(axis=1), data.sizes[drawn.tasks] - half)
