@@ -153,11 +153,12 @@ class BaseDeepLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network
         """Draw episodes as tasks will be met in use: of a support and a query."""
         return EpisodeSampler(
             data,
-            getattr(self, "n_shots", None),
+            getattr(self, "n_shots", 1),
             self.n_queries,
             n_way=getattr(self, "n_way", None),
             stratify=self._by_class,
             random=random,
+            by_half=not hasattr(self, "n_shots"),
         )
 
     def _holds_out_classes(self, data: TaskData) -> bool:

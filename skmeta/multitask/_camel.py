@@ -108,11 +108,11 @@ class _AffineInTask(InnerRule):
             return losses
         return losses + self.penalty * self.W.norm() / len(self.W)
 
-    def center(self, tasks: NDArray[np.int64]) -> None:
+    def center(self, tasks: Any = slice(None)) -> None:
         """Take the mean of the w of some tasks into c, which changes no prediction."""
         if self.offset:
             with torch.no_grad():
-                mean = self.W[torch.from_numpy(tasks)].mean(dim=0)
+                mean = self.W[tasks].mean(dim=0)
                 self.W.sub_(mean)
                 self.mean.add_(mean)
 

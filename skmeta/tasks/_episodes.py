@@ -67,10 +67,10 @@ class EpisodeSampler:
     data : TaskData
         The rows. Where tasks have label sets of their own, its `y` counts classes within each
         task and its `n_ways` says how many there are.
-    n_shots : int, (int, int) or None
+    n_shots : int or (int, int)
         Support rows of an episode, or the smallest and largest number, drawn anew for each
         episode; of each class with `n_way` or `stratify`. A smaller task gives fewer, but
-        always leaves a row for the query. None is half of the rows of each.
+        always leaves a row for the query.
     n_queries : int or None
         At most this many query rows (of each class likewise); None for all that are left.
     n_way : int or None
@@ -81,6 +81,8 @@ class EpisodeSampler:
         The source of randomness.
     choose : TaskChooser, default=None
         Draws the tasks of meta-batches; None draws them uniformly.
+    by_half : bool, default=False
+        Whether half of the rows of a task, or class, are its support, in place of `n_shots`.
 
     Raises
     ------
@@ -102,17 +104,18 @@ class EpisodeSampler:
     def __init__(
         self,
         data: TaskData,
-        n_shots: int | tuple[int, int] | None,
+        n_shots: int | tuple[int, int],
         n_queries: int | None,
         *,
         n_way: int | None = None,
         stratify: bool = False,
         random: np.random.Generator,
         choose: TaskChooser | None = None,
+        by_half: bool = False,
     ) -> None:
         self.choose = choose
-        self.by_half = n_shots is None
-        self.low, self.high = shots_range(1 if n_shots is None else n_shots)
+        self.by_half = by_half
+        self.low, self.high = shots_range(n_shots)
         if n_queries is not None and not (isinstance(n_queries, Integral) and n_queries > 0):
             raise ValueError(f"n_queries={n_queries!r} must be a positive int or None.")
         self.n_queries = n_queries
@@ -125,8 +128,8 @@ class EpisodeSampler:
             self._index_classes(data)
         else:
             self._index_rows(data)
-        if self.by_half:
-            self.high = max(int(self.sizes.max(initial=0)) // 2, 1)
+        if by_half:
+            self.high = max(int(self.sizes.max(initial=0)) // 2, self.high)
 
     def _index_rows(self, data: TaskData) -> None:
         self.starts, self.sizes = data.table.offsets[:-1], data.sizes

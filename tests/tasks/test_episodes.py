@@ -249,12 +249,12 @@ def test_shots_range():
 
 
 @pytest.mark.parametrize("stratify", [False, True])
-def test_without_shots_half_of_the_rows_is_the_support(stratify):
+def test_by_half_half_of_the_rows_is_the_support(stratify):
     random = np.random.default_rng(0)
     sizes = np.array([1, 2, 5, 8])
     y = np.concatenate([np.zeros(n, dtype=np.int64) for n in sizes])
     data = TaskData.from_rows(random.normal(size=(16, 1)), y, np.repeat(np.arange(4), sizes))
-    sampler = EpisodeSampler(data, None, None, stratify=stratify, random=random)
+    sampler = EpisodeSampler(data, 1, None, stratify=stratify, random=random, by_half=True)
     assert sorted(data.sizes[sampler.eligible]) == [2, 5, 8]
     drawn = sampler.of_tasks(sampler.eligible)
     half = data.sizes[drawn.tasks] // 2

@@ -128,7 +128,7 @@ def test_weights_that_are_not_finite_stop_fit(learner, tasks):
 def test_verbose_prints_the_loss_of_each_epoch(tasks, capsys):
     fitted(LEARNERS[0], tasks)
     assert capsys.readouterr().out == ""
-    fitted(LEARNERS[0], tasks, verbose=1)
+    fitted(LEARNERS[0], tasks, verbose=2)
     said = capsys.readouterr().out
     assert "train_loss" in said
     assert len(said.splitlines()) >= 30
