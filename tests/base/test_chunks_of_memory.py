@@ -9,7 +9,7 @@ from sklearn.base import clone
 from torch import nn
 
 import skmeta
-from skmeta.base import _deep
+from skmeta.base import _batched
 from skmeta.base._memory import activation_bytes
 from skmeta.modules import Conv4
 from skmeta.tasks import TaskTable
@@ -56,7 +56,7 @@ def most_rows(model, tasks, monkeypatch):
 
 @parametrized(LEARNERS[:4])
 def test_chunks_shrink_as_networks_grow(learner, tasks, monkeypatch):
-    monkeypatch.setattr(_deep, "_MOST_BYTES", BUDGET)
+    monkeypatch.setattr(_batched, "_MOST_BYTES", BUDGET)
     small, large = (fitted(learner, tasks, width) for width in (16, 256))
     few, many = (most_rows(model, tasks, monkeypatch) for model in (large, small))
     assert few < many / 4
@@ -67,9 +67,9 @@ def test_chunks_shrink_as_networks_grow(learner, tasks, monkeypatch):
 def test_tasks_of_a_large_network_stand_alone(tasks, monkeypatch):
     model = fitted(LEARNERS[0], tasks, 64)
     assert model._tasks_at_once >= 8
-    monkeypatch.setattr(_deep, "_MOST_BYTES", 2 * model._rule.bytes_per_task)
+    monkeypatch.setattr(_batched, "_MOST_BYTES", 2 * model._rule.bytes_per_task)
     assert model._tasks_at_once == 2
-    monkeypatch.setattr(_deep, "_MOST_BYTES", 1)
+    monkeypatch.setattr(_batched, "_MOST_BYTES", 1)
     assert model._tasks_at_once == 1
 
 
@@ -87,7 +87,7 @@ def test_predictions_are_the_same_whatever_the_chunk(learner, tasks, monkeypatch
 
     expected = results()
     for budget in (BUDGET, 5000, 1):
-        monkeypatch.setattr(_deep, "_MOST_BYTES", budget)
+        monkeypatch.setattr(_batched, "_MOST_BYTES", budget)
         for found, whole in zip(results(), expected, strict=True):
             np.testing.assert_allclose(found, whole, rtol=1e-9, atol=1e-12)
 

@@ -26,7 +26,7 @@ from skmeta import (
     TaskInterpolation,
     TrainingHistoryDisplay,
 )
-from skmeta.base import _deep
+from skmeta.base import _episodic
 from skmeta.multitask import _multi_head
 
 NET = {"hidden_layer_sizes": (8,), "max_iter": 8, "meta_batch_size": 4, "lr": 0.02}
@@ -89,12 +89,12 @@ def validation(monkeypatch):
     """Return the list into which the episodes of each fit come."""
     kept = []
 
-    class Kept(_deep.Validation):
+    class Kept(_episodic.Validation):
         def __init__(self, *args):
             super().__init__(*args)
             kept.append(self)
 
-    monkeypatch.setattr(_deep, "Validation", Kept)
+    monkeypatch.setattr(_episodic, "Validation", Kept)
     return kept
 
 
