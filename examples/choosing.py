@@ -1,11 +1,14 @@
-"""Does meta-learning help? House prices in Texan cities, from description to diagnosis.
+"""
+Does meta-learning help? House prices in Texan cities
+=====================================================
 
-The steps of docs/choosing.md on a real collection: describe the tasks, compare learners with
-baselines on cities never seen, then look at the cities that the chosen one fails. A row is a month
-of one of 46 cities, the target the logarithm of the median price, so that an error of 0.1 is 10 %.
-Needs ``pip install "skmeta[datasets]"``. Pictures go to the folder given, or to out/.
+From description to diagnosis, the steps of the page on choosing a learner: describe the tasks,
+compare learners with baselines on cities never seen, then look at the cities that the chosen one
+fails. A row is a month of one of 46 cities, the target the logarithm of the median price, so that
+an error of 0.1 is 10 %. Needs ``pip install "skmeta[datasets]"``. Pictures go to the folder given,
+or to out/.
 
-    python examples/choosing.py docs
+``python examples/choosing.py docs`` makes the pictures of that page.
 """
 
 from __future__ import annotations
@@ -97,8 +100,8 @@ def main(folder: Path) -> None:
     print(skmeta.describe_tasks(frame, y, task_column="city", n_shots=10), end="\n\n")
     compare(frame, y, folder)
     diagnose(frame, y, folder)
-    print(f"Pictures: {folder}/choosing_curve.png, {folder}/choosing_tasks.png")
+    print(f"Pictures: choosing_curve.png, choosing_tasks.png in {folder.name}/")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "out"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "out")
