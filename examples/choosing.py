@@ -100,8 +100,8 @@ def main(folder: Path) -> None:
     print(skmeta.describe_tasks(frame, y, task_column="city", n_shots=10), end="\n\n")
     compare(frame, y, folder)
     diagnose(frame, y, folder)
-    print(f"Pictures: choosing_curve.png, choosing_tasks.png in {folder.name}/")
+    print(f"Pictures: {folder}/choosing_curve.png, {folder}/choosing_tasks.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "out")
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "out"))

@@ -29,8 +29,7 @@ import skmeta
 SHOTS = range(1, 9)
 N_SURVEYS = 12
 PENALTIES = 10.0 ** np.arange(-2, 4)
-ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "out" / "quickstart.png"
+PICTURE = Path("out/quickstart.png")
 
 Array = NDArray[np.float64]
 # Takes the known surveys of some countries and their targets, and the surveys to predict; all of
@@ -134,7 +133,7 @@ def report(errors: dict[str, Array], seconds: dict[str, float]) -> None:
     axis.legend()
     PICTURE.parent.mkdir(exist_ok=True)
     plt.savefig(PICTURE, dpi=120)
-    print(f"\nPicture: {PICTURE.relative_to(ROOT)}")
+    print(f"\nPicture: {PICTURE}")
 
 
 if __name__ == "__main__":

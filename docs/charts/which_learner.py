@@ -31,7 +31,7 @@ STEPS = [
     ),
     (
         "Must you say how sure you are?",
-        "MultiHeadRegressor\nhundreds of tasks of few rows: BayesianHead\nsmooth, ten rows: DeepKernel",
+        "MultiHeadRegressor\nhundreds of tasks, few rows: BayesianHead\nsmooth, ten rows: DeepKernel",
     ),
     (
         "Thousands of tasks, adapted\nagain and again?",
