@@ -25,6 +25,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "charts", "gallery/*.ipynb", "gallery/*.py"]
 templates_path = ["_templates"]
+default_role = "autolink"  # `fit` in a docstring: a link if it is a name that the site has
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skmeta"
@@ -32,12 +33,15 @@ html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "getting_started": [], "faq": [], "glossary": []}
+_alone = ("index", "getting_started", "which_learner", "faq", "glossary", "changelog")
+html_sidebars = {page: [] for page in _alone}  # pages without others below them
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -72,6 +76,10 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "download_all_examples": False,
     "min_reported_time": 0,
+    "parallel": 2,
 }
 
-nitpick_ignore_regex = [("py:.*", r"(sklearn|skorch|torch|numpy|scipy|matplotlib|pandas)\..*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(sklearn|skorch|torch|numpy|scipy|matplotlib|pandas)\..*"),
+    ("py:obj", r".*"),  # what the default role does not find is a parameter
+]
