@@ -31,7 +31,9 @@ STEPS = [
     ),
     (
         "Must you say how sure you are?",
-        "MultiHeadRegressor\nhundreds of tasks, few rows: BayesianHead\nsmooth, ten rows: DeepKernel",
+        "MultiHead (regression)\n"
+        "hundreds of tasks of few rows: BayesianHead\n"
+        "smooth, ten rows and more: DeepKernel",
     ),
     (
         "Thousands of tasks, adapted\nagain and again?",
