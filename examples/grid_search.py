@@ -33,7 +33,7 @@ pipeline = make_pipeline(
 )
 grid = {
     "multiheadregressor__max_iter": [5, 20, 80],
-    "multiheadregressor__hidden_layer_sizes": [(8,), (64, 64)],
+    "multiheadregressor__hidden_layer_sizes": [(8,), (32, 32)],
 }
 search = GridSearchCV(
     pipeline,

@@ -21,7 +21,7 @@ print(f"{len(train.data)} drawings to learn from, {len(new.data)} of letters nev
 # ``n_way=5`` makes ``fit`` draw episodes: five letters, one drawing of each known, others asked
 # for. So the network learns *how to tell letters apart*, not which letters there are.
 
-model = skmeta.PrototypicalClassifier(n_way=5, n_shots=1, max_iter=150, random_state=0)
+model = skmeta.PrototypicalClassifier(n_way=5, n_shots=1, max_iter=120, random_state=0)
 model.fit(train.data, train.target)
 
 rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ plt.show()
 
 def accuracy(n_shots: int) -> tuple[float, float]:
     scores = []
-    for _ in range(15):
+    for _ in range(10):
         known, asked = episode(20, n_shots)
         X, y = new.data[known], new.target[known].astype(str)
         pixels = KNeighborsClassifier(1).fit(X, y)
