@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 # One thread each: small networks gain nothing from more, and threads that wait for a core are slow.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=agg PYTHONWARNINGS=
 
-.PHONY: demo test lint types unit doctest examples
+.PHONY: demo test lint types unit doctest examples docs
 
 demo: $(VENV)/.demo
 	OMP_NUM_THREADS=1 $(BIN)/python examples/quickstart.py
 
-test: lint types unit doctest examples
+test: lint types unit doctest docs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -28,6 +28,12 @@ doctest: $(VENV)/.dev
 examples: $(VENV)/.dev
 	set -e; for example in examples/*.py; do echo $$example; \
 		$(TEST_ENV) $(BIN)/python -W error $$example; done
+
+# Runs every example and notebook too, so that `make test` leaves `make examples` out.
+docs: $(VENV)/.dev
+	rm -rf docs/_build docs/api docs/gallery
+	$(TEST_ENV) $(BIN)/python -m sphinx -b html -n -W --keep-going -q docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

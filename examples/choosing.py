@@ -1,11 +1,14 @@
-"""Does meta-learning help? House prices in Texan cities, from description to diagnosis.
+"""
+Does meta-learning help? House prices in Texan cities
+=====================================================
 
-The steps of docs/choosing.md on a real collection: describe the tasks, compare learners with
-baselines on cities never seen, then look at the cities that the chosen one fails. A row is a month
-of one of 46 cities, the target the logarithm of the median price, so that an error of 0.1 is 10 %.
-Needs ``pip install "skmeta[datasets]"``. Pictures go to the folder given, or to out/.
+From description to diagnosis, the steps of the page on choosing a learner: describe the tasks,
+compare learners with baselines on cities never seen, then look at the cities that the chosen one
+fails. A row is a month of one of 46 cities, the target the logarithm of the median price, so that
+an error of 0.1 is 10 %. Needs ``pip install "skmeta[datasets]"``. Pictures go to the folder given,
+or to out/.
 
-    python examples/choosing.py docs
+``python examples/choosing.py docs`` makes the pictures of that page.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""How do tasks differ? Maths pass rates in Michigan districts, explained by fitted models.
+"""
+How do tasks differ?
+====================
 
-The steps of docs/explaining.md: what share of the variance lies between districts, in what they
-differ, and which of them are unlike the others. A row is a year of one of 550 districts, the target
-the percentage of fourth-graders who pass in maths.
+Maths pass rates in Michigan districts, explained by fitted models, step by step: what share of the
+variance lies between districts, in what they differ, and which of them are unlike the others. A row
+is a year of one of 550 districts, the target the percentage of fourth-graders who pass in maths.
 Needs ``pip install "skmeta[datasets]"``. The picture goes to the folder given, or to out/.
 
-    python examples/explaining.py docs
+``python examples/explaining.py docs`` makes the picture of the page on explaining.
 """
 
 from __future__ import annotations

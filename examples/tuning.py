@@ -1,10 +1,14 @@
-"""Tune a network with Optuna: life expectancy of countries never seen, after three surveys.
+"""
+Tuning with Optuna
+==================
+
+A network for the life expectancy of countries never seen, after three surveys.
 
 The objective is scikit-learn's `cross_val_score` on whole countries held out; folds are reported
 one by one, so that Optuna gives poor settings up early. Needs
 ``pip install optuna``.
 
-    python examples/tuning.py
+``python examples/tuning.py`` prints what it found.
 """
 
 from __future__ import annotations

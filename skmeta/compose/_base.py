@@ -55,7 +55,7 @@ class BaseTaskTransformer(TransformerMixin, CallbackSupportMixin, BaseEstimator)
 
         Parameters
         ----------
-        input_features : array-like of str of shape (n_features_in_,), default=None
+        input_features : array-like of str of shape (n_columns,), default=None
             Names of all columns of X; None takes those seen in `fit`, or "x0", "x1", ...
 
         Returns
