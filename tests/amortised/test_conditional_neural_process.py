@@ -176,7 +176,7 @@ def test_chunks_of_tasks_of_all_sizes_are_tasks_alone(attention):
 
 
 @KINDS
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_learns_to_adapt_without_gradients(sinusoids, attention, seed):
     model = ConditionalNeuralProcessRegressor(
         attention=attention, max_iter=400 if attention else 800, lr=3e-3, random_state=seed
