@@ -487,8 +487,9 @@ CONCLUSIONS = """\
   they find less of it than the fixed range does, for the multi-head learner and the ridge head,
   and are worse there; with MAML they stay ahead.
 - **On clean tasks dropping often costs something.** The hardest sinusoids are those of large
-  amplitude, and their error weighs most in the mean: the aim of 5 % is missed by MAML after one
-  step and by the ridge head. Do not use `HeTRoM` where nothing is wrong.
+  amplitude, and their error weighs most in the mean: the aim of 5 % is missed there by MAML after
+  one step, the ridge head and the multi-head learner, and by ANIL on letters. Do not use `HeTRoM`
+  where nothing is wrong.
 - **Foreign tasks that are easy are not found**, for they are not at the hard end: lines are
   trivial for closed-form and multi-head learners, as are digits beside letters. There `HeTRoM`
   drops good tasks instead, and is worse than the learner alone more often than not. Foreign tasks
