@@ -143,11 +143,13 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
                     if (row["learner"], row["group"], row["beta"]) == (name, group, beta)
                 ]
                 curve = np.median(found, axis=0)
-                smooth = np.convolve(curve, np.ones(7) / 7, mode="valid")
-                at = np.linspace(0, LEARNERS[name].max_iter, len(smooth))
+                smooth = np.convolve(curve, np.ones(21) / 21, mode="valid")
+                step = LEARNERS[name].max_iter / len(curve)
+                at = step * (10.5 + np.arange(len(smooth)))  # middles of the windows
                 ax.plot(at, smooth, line, color=color, label=f"{group}, β = {beta:g}")
         ax.set(title=name, xlabel="Meta-updates", ylabel="Variance of gradients", yscale="log")
-    axes[0].legend()
+    lines, names = axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside upper center", ncols=4)
     figure.savefig(path, dpi=80)
 
 
