@@ -7,8 +7,8 @@ import json
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
+from _snippets import run_snippets
 
 import skmeta
 
@@ -70,10 +70,7 @@ def test_links_of_unbuilt_pages_lead_to_files(path):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_snippets_run(name):
-    names: dict[str, object] = {"__name__": "page"}
-    for block in re.findall(r"```python\n(.*?)```", PAGES[name].read_text(), re.S):
-        exec(compile(block, f"{name}.md", "exec"), names)
-    plt.close("all")
+    run_snippets(PAGES[name])
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)

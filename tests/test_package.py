@@ -8,10 +8,10 @@ import re
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from _snippets import run_snippets
 
 import skmeta
 
@@ -74,65 +74,42 @@ def test_the_torch_side_does_not_import_scikit_learn(part):
 
 def test_readme_snippets_run():
     """The README's code does what a reader would type."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert len(blocks) == 2
-    names = {}
-    for block in blocks:
-        quick = block.replace("time_budget=60", "time_budget=0")
-        exec(compile(quick, "README.md", "exec"), names)
+    shorter = {"time_budget=60": "time_budget=0"}
+    names = run_snippets(ROOT / "README.md", shorter=shorter, n_blocks=2)
     assert len(names["auto"].leaderboard_)
-    plt.close("all")
 
 
 def test_snippets_of_the_page_on_choosing_run():
     """Step by step, each block with the names of those before."""
-    page = (ROOT / "docs" / "choosing.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 5
     tasks = skmeta.make_linear_tasks(12, 14, 2, random_state=0)
     df = pd.DataFrame(tasks.data, columns=["a", "b"])
     df["city"] = [f"city {label}" for label in tasks.groups]
-    names = {"df": df, "y": pd.Series(tasks.target)}
-    for block in blocks:
-        quick = block.replace("max_iter=150", "max_iter=5").replace("budget=60", "budget=0")
-        exec(compile(quick, "choosing.md", "exec"), names)
+    names = run_snippets(
+        ROOT / "docs" / "choosing.md",
+        {"df": df, "y": pd.Series(tasks.target)},
+        shorter={"max_iter=150": "max_iter=5", "budget=60": "budget=0"},
+        n_blocks=5,
+    )
     assert np.isfinite(names["table"]["score"]).all()
     assert np.isfinite(names["errors"].errors).all()
-    plt.close("all")
 
 
 def test_the_snippet_of_the_page_on_explaining_runs():
-    page = (ROOT / "docs" / "explaining.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 1
     tasks = skmeta.make_linear_tasks(12, 14, 2, random_state=0)
     df = pd.DataFrame(tasks.data, columns=["a", "b"]).assign(district=tasks.groups)
-    names = {"df": df, "y": tasks.target}
-    exec(compile(blocks[0], "explaining.md", "exec"), names)
+    page = ROOT / "docs" / "explaining.md"
+    names = run_snippets(page, {"df": df, "y": tasks.target}, n_blocks=1)
     assert set(names["found"].features["feature"]) == {"a", "b"}
-    plt.close("all")
 
 
 def test_snippets_of_the_page_on_saving_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "saving.md").read_text(), re.S)
-    assert len(blocks) == 2
-    names: dict[str, object] = {"__name__": "page"}
-    for block in blocks:
-        exec(compile(block, "saving.md", "exec"), names)
+    run_snippets(ROOT / "docs" / "saving.md", n_blocks=2)
 
 
 def test_snippets_of_the_page_on_training_run():
     pytest.importorskip("sklearn.callback")
-    page = (ROOT / "docs" / "training.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 5
-    names: dict[str, object] = {}
-    for block in blocks:
-        quick = block.replace("max_iter=1000", "max_iter=20").replace(
-            "max_iter=100,", "max_iter=5,"
-        )
-        exec(compile(quick, "training.md", "exec"), names)
+    shorter = {"max_iter=1000": "max_iter=20", "max_iter=100,": "max_iter=5,"}
+    names = run_snippets(ROOT / "docs" / "training.md", shorter=shorter, n_blocks=5)
     assert len(names["model"].validation_tasks_) == 3
     assert len(names["search"].best_estimator_.tasks_) == 100
-    plt.close("all")

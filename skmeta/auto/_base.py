@@ -30,6 +30,7 @@ from skmeta.base._adapt import last_step
 from skmeta.base._learner import groups_keyword
 from skmeta.exceptions import UnseenTaskWarning
 from skmeta.model_selection._adaptation_curve import as_seed, check_metric, check_shots
+from skmeta.model_selection._episodic import check_support
 from skmeta.model_selection._fold import Fold, Rows, make_folds
 from skmeta.model_selection._rows import support_mask
 from skmeta.tasks import TaskData
@@ -114,11 +115,10 @@ class BaseAutoMeta(BaseMetaLearner):
     def _fit_prior(self, data: TaskData) -> None:
         check_scalar(self.time_budget, "time_budget", Real, min_val=0)
         check_scalar(self.n_splits, "n_splits", Integral, min_val=2)
-        if self.support not in ("random", "first"):
-            raise ValueError(f"support={self.support!r} must be 'random' or 'first'.")
+        check_support(self.support)
         scoring = self._default_scoring if self.scoring is None else self.scoring
         check_metric(scoring)
-        codes = np.repeat(np.arange(data.table.n_tasks), data.sizes)
+        codes = data.owners
         if self.support == "first":  # of each task in the order given; else the order is of content
             data = data.reorder(np.lexsort((data.table.order, codes)))
         cells = self._cells(data, codes)
@@ -205,9 +205,8 @@ class BaseAutoMeta(BaseMetaLearner):
     def _adapt_tasks(self, data: TaskData) -> State:
         if not data.sizes.any():
             return {"estimator": self.estimator_, "adapted": False}
-        codes = np.repeat(np.arange(data.table.n_tasks), data.sizes)
         with _routed():
-            adapted = adapt(self.estimator_, data.X, self._targets(data), codes)
+            adapted = adapt(self.estimator_, data.X, self._targets(data), data.owners)
         return {"estimator": adapted, "adapted": True}
 
     def _ask(

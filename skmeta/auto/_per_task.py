@@ -31,8 +31,7 @@ class _PerTask(BaseMetaLearner):
     def _learn(self, data: TaskData, y: NDArray[Any]) -> None:
         self.scaler_ = StandardScaler().fit(data.X.astype(np.float64))
         Z = self._scale(data.X)
-        codes = np.repeat(np.arange(data.table.n_tasks), data.sizes)
-        separate = SeparateModels(self.estimators, support="random").fit(Z, y, groups=codes)
+        separate = SeparateModels(self.estimators, support="random").fit(Z, y, groups=data.owners)
         # For 1, 2, 4, 8 ... known rows, so that tuning costs a fit and not each new task.
         doublings = range(int(data.sizes.max()).bit_length())
         self.chosen_ = [separate.choose(1 << number) for number in doublings]

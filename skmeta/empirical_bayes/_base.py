@@ -179,7 +179,7 @@ def _folds(data: TaskData) -> NDArray[np.int64]:
     It depends on content alone, so that a repeated or weighted row is where it would be once.
     """
     n_tasks = data.table.n_tasks
-    codes = np.repeat(np.arange(n_tasks), data.sizes)
+    codes = data.owners
     keys = row_keys(data.X, data.y)
     order = np.lexsort((keys, codes))
     new = np.diff(keys[order], prepend=~keys[order[:1]]) != 0

@@ -267,7 +267,7 @@ def _one_against_rest(local: TaskData) -> tuple[NDArray[np.int64], Array, TaskTa
     """Make a binary task of each class of each task; also return the rows they consist of."""
     assert local.n_ways is not None
     n_ways = local.n_ways
-    task = np.repeat(np.arange(local.table.n_tasks), local.sizes)
+    task = local.owners
     copies = n_ways[task]
     rows = np.repeat(np.arange(len(local.X)), copies)
     slot = np.arange(len(rows)) - np.repeat(np.cumsum(copies) - copies, copies)

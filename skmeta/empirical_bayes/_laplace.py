@@ -73,7 +73,7 @@ def fit_logistic_prior(
     n_iter : int
         The number of steps taken.
     """
-    codes = np.repeat(np.arange(table.n_tasks), table.sizes)
+    codes = table.owners
     logit = np.zeros(len(y))
     varying = float(table.n_tasks > 1)
     prior = Prior(np.zeros(F.shape[1]), varying * np.eye(q) / max(q, 1), 1.0, 1.0)

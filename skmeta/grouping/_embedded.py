@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 
@@ -28,9 +27,8 @@ class EmbeddedTasks(BaseMetaTransformer):
         # errors.
         data = clone(self._unfitted)._read(X, y, groups, None, reset=True)
         embedding = self._make_embedding(seed)
-        of_rows = np.repeat(np.arange(data.table.n_tasks), data.sizes)
         y = data.y[:, 0] if data.y.ndim == 2 and data.y.shape[1] == 1 else data.y
-        self.task_embeddings_ = embedding.fit_transform(data.X, y, groups=of_rows)
+        self.task_embeddings_ = embedding.fit_transform(data.X, y, groups=data.owners)
         self.embedding_ = embedding
 
     def _make_embedding(self, seed: int) -> TaskEmbedding:

@@ -76,10 +76,12 @@ def compiled(
     graph.recompile()
     # The plain method: a module's call costs as much as a small graph's kernels.
     run = graph.forward
-    general = torch.compile(
-        run, fullgraph=True, dynamic=True if dynamic else None, options={"cpp_wrapper": True}
-    )
-    return general if dynamic else _FirstSizes(run, general)
+    return _to_native(run, dynamic=True) if dynamic else _FirstSizes(run)
+
+
+def _to_native(run: Callable[..., Any], *, dynamic: bool | None, **options: Any) -> Any:
+    options["cpp_wrapper"] = True
+    return torch.compile(run, fullgraph=True, dynamic=dynamic, options=options)
 
 
 class _FirstSizes:
@@ -89,18 +91,11 @@ class _FirstSizes:
     quarter of a small one's time. Of tensors made by one program, only the layout can change.
     """
 
-    def __init__(self, run: Callable[..., Any], general: Callable[..., Any]) -> None:
+    def __init__(self, run: Callable[..., Any]) -> None:
         self.layout: list[Any] = []
-        self.general = general
-        self.special = torch.compile(
-            run,
-            fullgraph=True,
-            dynamic=False,
-            options={
-                "cpp_wrapper": True,
-                "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
-            },
-        )
+        self.general = _to_native(run, dynamic=None)
+        unguarded = torch.compiler.skip_all_guards_unsafe
+        self.special = _to_native(run, dynamic=False, guard_filter_fn=unguarded)
 
     def __call__(self, *tensors: Tensor) -> Any:
         layout = [(tensor.shape, tensor.stride()) for tensor in tensors]

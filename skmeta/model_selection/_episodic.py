@@ -14,7 +14,7 @@ from sklearn.utils import check_consistent_length, check_random_state, check_sca
 
 from skmeta.model_selection._rows import class_codes, support_mask, task_codes
 
-__all__ = ["EpisodicKFold", "EpisodicShuffleSplit"]
+__all__ = ["EpisodicKFold", "EpisodicShuffleSplit", "check_support"]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -64,8 +64,7 @@ class _EpisodicSplit(BaseCrossValidator):
             they are needed.
         """
         check_scalar(self.n_shots, "n_shots", Integral, min_val=1)
-        if self.support not in ("random", "first"):
-            raise ValueError(f"support={self.support!r} must be 'random' or 'first'.")
+        check_support(self.support)
         codes = task_codes(X, groups, self.task_column)
         cells = codes
         if self.stratify:
@@ -286,3 +285,9 @@ class EpisodicShuffleSplit(_EpisodicSplit):
         if n_test > n_tasks:
             raise self._too_few(f"test_size={self.test_size} holds out {n_test} task(s)", n_tasks)
         return int(n_test)
+
+
+def check_support(support: Any) -> None:
+    """Raise an error if it says of no rows that they are the support."""
+    if support not in ("random", "first"):
+        raise ValueError(f"support={support!r} must be 'random' or 'first'.")

@@ -12,10 +12,11 @@ from skmeta.empirical_bayes._mixed_model import Moments, Posterior, Prior, fit_p
 from skmeta.empirical_bayes._variance import movement, variance_components
 from skmeta.tasks import TaskTable
 
-__all__ = ["BayesHead"]
+__all__ = ["EM_STEPS", "BayesHead"]
 
 Array = NDArray[np.float64]
 
+EM_STEPS = 100
 _TOLERANCE = 1e-4  # gain of log-likelihood per row: more steps change no prediction
 _ENTRIES = 1 << 22  # of covariance matrices held at once
 
@@ -34,7 +35,7 @@ class BayesHead:
 
     @classmethod
     def learn(
-        cls, F: Array, y: Array, table: TaskTable, heads: Array, *, n_steps: int = 100
+        cls, F: Array, y: Array, table: TaskTable, heads: Array, *, n_steps: int = EM_STEPS
     ) -> BayesHead:
         """Learn the prior from fitted heads.
 
@@ -51,14 +52,14 @@ class BayesHead:
             The training tasks.
         heads : ndarray of shape (n_tasks, width, n_outputs)
             The head of each.
-        n_steps : int, default=100
+        n_steps : int, default=EM_STEPS
             Steps of EM, if it does not converge before.
 
         Returns
         -------
         head : BayesHead
         """
-        codes = np.repeat(np.arange(table.n_tasks), table.sizes)
+        codes = table.owners
         weight = np.ones(len(F))
         priors = []
         for output in range(y.shape[1]):

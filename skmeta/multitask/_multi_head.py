@@ -18,7 +18,7 @@ from skmeta.multitask._base import (
     FeatureHeadsRegressor,
     spread,
 )
-from skmeta.multitask._bayes_head import BayesHead
+from skmeta.multitask._bayes_head import EM_STEPS, BayesHead
 from skmeta.tasks import TaskData
 
 __all__ = ["MultiHeadClassifier", "MultiHeadRegressor"]
@@ -26,8 +26,7 @@ __all__ = ["MultiHeadClassifier", "MultiHeadRegressor"]
 Array = NDArray[np.float64]
 
 _PRIOR_TASKS = 2000  # plenty to learn a covariance from
-_STEPS = 100  # of EM
-_QUICK_STEPS = 3  # without any, early heads make a prior that is far too sure
+_QUICK_STEPS = 3  # of EM; without any, early heads make a prior that is far too sure
 
 
 @meta_learner
@@ -167,9 +166,12 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
         chosen = spread(tasks, _PRIOR_TASKS)
         some = data.take(chosen)
         F = self._design(some.X)
-        n_steps = _QUICK_STEPS if quick else _STEPS
         self.bayes_head_ = BayesHead.learn(
-            F, self._encode(some), some.table, heads[chosen], n_steps=n_steps
+            F,
+            self._encode(some),
+            some.table,
+            heads[chosen],
+            n_steps=_QUICK_STEPS if quick else EM_STEPS,
         )
         components = self.bayes_head_.variance_components(F)
         self.variance_components_ = components * self._y_scale[:, None] ** 2

@@ -237,7 +237,7 @@ def _constant_losses(learner: BaseDeepLearner, data: TaskData) -> Array:
     if learner._class_way is not None:
         return np.ones(data.table.n_tasks)  # episodes have their classes in equal parts
     y = learner._encode(data).astype(np.float64)
-    owner = np.repeat(np.arange(data.table.n_tasks), data.sizes)
+    owner = data.owners
     sizes = np.maximum(data.sizes, 1)[:, None]
     mean = _sums(y, owner, data.table.n_tasks) / sizes
     if isinstance(learner, MetaClassifierMixin):

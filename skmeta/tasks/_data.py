@@ -68,7 +68,7 @@ class TaskData:
     @property
     def owners(self) -> NDArray[np.int64]:
         """The number of each row's task."""
-        return np.repeat(np.arange(self.table.n_tasks), self.sizes)
+        return self.table.owners
 
     def take(self, tasks: NDArray[np.integer[Any]]) -> TaskData:
         """Return some tasks; the number -1 stands for a task without rows."""
@@ -113,7 +113,7 @@ def local_classes(data: TaskData, n_classes: int) -> tuple[TaskData, NDArray[np.
         What each number of a task stands for; -1 behind its last class.
     """
     n_tasks = data.table.n_tasks
-    task = np.repeat(np.arange(n_tasks), data.sizes)
+    task = data.owners
     cells, cell = np.unique(task * n_classes + data.y, return_inverse=True)
     first = np.searchsorted(cells, np.arange(n_tasks + 1) * n_classes)
     n_ways = np.diff(first)

@@ -142,9 +142,8 @@ class EpisodeSampler:
 
     def _index_classes(self, data: TaskData) -> None:
         """Sort rows by (task, class); an episode then draws from such cells."""
-        task = np.repeat(np.arange(data.table.n_tasks), data.sizes)
         n_classes = int(data.y.max(initial=0)) + 1
-        cell = task * n_classes + data.y
+        cell = data.owners * n_classes + data.y
         self.rows = np.argsort(cell, kind="stable")
         cells, first, sizes = np.unique(cell[self.rows], return_index=True, return_counts=True)
         owner = cells // n_classes

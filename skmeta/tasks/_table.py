@@ -99,8 +99,13 @@ class TaskTable:
     def codes(self) -> NDArray[np.int64]:
         """The task number of each row, in the order of the rows given."""
         codes = np.empty(len(self.order), dtype=np.int64)
-        codes[self.order] = np.repeat(np.arange(self.n_tasks), self.sizes)
+        codes[self.order] = self.owners
         return codes
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """The task number of each row, in the order of the tasks."""
+        return np.repeat(np.arange(self.n_tasks), self.sizes)
 
     def lookup(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return the task number of each label, -1 where this table does not have it."""
