@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
@@ -68,8 +69,12 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
     def _check_params(self) -> None:
         super()._check_params()
+        if not self._inner_rates:
+            raise ValueError(f"inner_lr={self.inner_lr!r} has no rate.")
         for rate in self._inner_rates:
             check_scalar(rate, "inner_lr", Real, min_val=0)
+            if not math.isfinite(rate):
+                raise ValueError(f"inner_lr={self.inner_lr!r} must be finite.")
         check_scalar(self.n_inner_steps, "n_inner_steps", Integral, min_val=0)
         if self.max_inner_norm is not None:
             check_scalar(
@@ -81,7 +86,7 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             check_scalar(self.chunk_size, "chunk_size", Integral, min_val=1)
 
     @property
-    def _inner_rates(self) -> Iterable[Any]:
+    def _inner_rates(self) -> Collection[Any]:
         """Return the numbers that `inner_lr` has."""
         return self.inner_lr.values() if isinstance(self.inner_lr, Mapping) else [self.inner_lr]
 
@@ -118,7 +123,7 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
     def _compiles(self) -> bool:
         outer = self._outer
         plain = outer.gradient is MeanGradient and outer.network is None
-        plain = plain and self._steps.engine != "loop"
+        plain = plain and self._steps.engine != "loop" and self.chunk_size is None
         pays = self.max_iter >= _PAYS_AFTER and plain
         return self.compile is True or (self.compile == "auto" and pays)
 
@@ -144,6 +149,9 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             return
         if self._outer.network is not None:
             warn_uncompiled("The meta-step", ValueError("its network changes with each update."))
+            return
+        if self.chunk_size is not None:
+            warn_uncompiled("The meta-step", ValueError("chunk_size splits it."))
             return
         if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
             self._steps.use("vmap")

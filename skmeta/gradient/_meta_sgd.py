@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
@@ -15,7 +15,7 @@ __all__ = ["MetaSGDClassifier", "MetaSGDRegressor"]
 @meta_learner
 class _MetaSGD(GradientLearner):
     @property
-    def _inner_rates(self) -> Iterable[Any]:
+    def _inner_rates(self) -> Collection[Any]:
         if not isinstance(self.inner_lr, tuple):
             return super()._inner_rates
         if len(self.inner_lr) != 2 or self.inner_lr[0] > self.inner_lr[1]:

@@ -22,7 +22,8 @@ class InnerRates(nn.Module):
         What takes the steps, before any.
     lr : float, (float, float) or dict
         A rate for all; a range to draw the rate of each weight from; or a rate for each of the
-        parameters whose names start so, such as ``{"0": 0.01, "2": 0.1}``, and 0 for the others.
+        parameters whose names start so, such as ``{"0": 0.01, "2": 0.1}``, the longest such name
+        counting, and 0 for the others.
     learn : {None, "layer", "weight"}
         Whether to meta-learn one rate for each parameter tensor, or one for each weight.
 
@@ -53,7 +54,8 @@ class InnerRates(nn.Module):
             shape = weight.shape if learn == "weight" else ()
             rate = lr
             if isinstance(rate, Mapping):
-                rate = next((r for prefix, r in rate.items() if _belongs(name, prefix)), 0.0)
+                longest = max((p for p in rate if _belongs(name, p)), key=len, default=None)
+                rate = 0.0 if longest is None else rate[longest]
             if isinstance(rate, tuple):
                 start = torch.empty(shape, dtype=weight.dtype).uniform_(*rate)
             else:

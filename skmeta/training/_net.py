@@ -156,8 +156,7 @@ class EpisodeNet(NeuralNet):
             loss, _ = self.gradient_(module, objective, part, weights, self.chunk_size)
         else:
             loss, losses = self.gradient_(module, objective, batch, None, self.chunk_size)
-        objective.observe(losses, batch.tasks)
-        return {"loss": loss, "y_pred": None}
+        return {"loss": loss, "y_pred": None, "losses": losses, "latest": objective.latest}
 
     def _step_optimizer(self, step_fn: Callable[[], Tensor]) -> None:
         if self.kernel_ is None:
@@ -196,10 +195,12 @@ class EpisodeNet(NeuralNet):
             return
         serves = AdamKernel.serves(self.optimizer_)
         self.kernel_ = AdamKernel(self.optimizer_) if serves else None
-        losses = []
+        objective, losses = cast(MeanOverTasks, self.criterion_), []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **kwargs)
+            step = step_fn(batch, **kwargs)  # of an optimizer that looks twice, the first look
+            objective.latest = step["latest"]
+            objective.observe(step["losses"], batch.tasks)
             losses.append(step["loss"])
             self.n_updates_ += 1
             self.notify("on_batch_end", batch=batch, training=training, **step)
@@ -213,7 +214,7 @@ class EpisodeNet(NeuralNet):
             )
         self.history.record(prefix + "_batch_count", len(losses))
         self._record_loss(prefix, float(value.mean()))
-        cast(MeanOverTasks, self.criterion_).end_epoch()
+        objective.end_epoch()
 
     def _record_loss(self, prefix: str, loss: float) -> None:
         """Write a loss as skorch does, so that a Checkpoint can wait for it."""

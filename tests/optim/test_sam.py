@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from _episodes import assert_close, meta_gradient, ragged
@@ -230,3 +231,16 @@ def test_inner_steps_of_radius_zero_are_maml():
         network = MLP(3, 2, hidden_layer_sizes=(5,)).double()
         rules.append(GradientSteps(network, 3, 2, loss=squared_error, lr=0.1, n_steps=2, **radius))
     assert_close(*(meta_gradient(rule, ragged()) for rule in rules), 0.0)
+
+
+def test_a_robust_objective_sees_each_meta_batch_once():
+    """Of the two passes, the one at the point itself says which tasks are odd."""
+    tasks = skmeta.make_sinusoid_tasks(20, 20, random_state=0)
+    seen = []
+    for optimizer, params in ((SAM, {"optimizer__rho": 0.0}), (torch.optim.Adam, {})):
+        learner = skmeta.RidgeHeadRegressor(optimizer=optimizer, max_iter=30, random_state=0)
+        model = skmeta.HeTRoM(learner.set_params(**params), guidance="lognormal")
+        model.fit(tasks.data, tasks.target, groups=tasks.groups)
+        seen.append((model.thresholds_, model.task_selection_))
+    for one, other in zip(*seen, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4)

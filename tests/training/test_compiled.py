@@ -251,6 +251,13 @@ def test_tasks_that_take_turns_are_no_graph(monkeypatch):
     assert model.net_.compiled_ is None
 
 
+def test_chunks_of_tasks_are_no_graph():
+    X, y, groups = tasks()
+    params = {"chunk_size": 2, "max_iter": 2, "random_state": 0}
+    with pytest.warns(RuntimeWarning, match="uncompiled: chunk_size"):
+        skmeta.MAMLRegressor(compile=True, **params).fit(X, y, groups=groups)
+
+
 def test_only_long_fits_compile_by_themselves():
     X, y, groups = tasks()
     model = skmeta.MAMLRegressor(compile="auto", max_iter=3).fit(X, y, groups=groups)
