@@ -204,8 +204,10 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     new task fits `head` on the features of its rows. With `n_way`, episodes of classes are trained
     instead, and one matrix with a row for each class serves as the heads of all of them.
 
-    Pick it for classes that change from task to task, before the bi-level learners: it trains at a
-    fraction of their cost. Where tasks share a label set and show few rows, the default head has
+    Pick it for classes that change from task to task, where new tasks show different numbers of
+    rows: one training serves them all, and costs no more than that of a closed-form head for one
+    number. With one row of a class, learners that train on such episodes, as
+    `PrototypicalClassifier`, are more accurate. Where tasks share a label set and show few rows, the default head has
     no prior to lean on, and `EmpiricalBayesClassifier` is the better choice.
 
     Parameters
