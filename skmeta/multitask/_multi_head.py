@@ -207,8 +207,8 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     Pick it for classes that change from task to task, where new tasks show different numbers of
     rows: one training serves them all, and costs no more than that of a closed-form head for one
     number. With one row of a class, learners that train on such episodes, as
-    `PrototypicalClassifier`, are more accurate. Where tasks share a label set and show few rows, the default head has
-    no prior to lean on, and `EmpiricalBayesClassifier` is the better choice.
+    `PrototypicalClassifier`, are more accurate. Where tasks share a label set and show few rows,
+    the default head has no prior to lean on, and `EmpiricalBayesClassifier` is the better choice.
 
     Parameters
     ----------
