@@ -87,7 +87,7 @@ class BaseAutoMeta(BaseMetaLearner):
         """
         super().fit(X, y, groups)
         frame = nw.from_native(X, eager_only=True, pass_through=True)
-        self._library = frame.implementation if isinstance(frame, nw.DataFrame) else None
+        self._library = frame.implementation.value if isinstance(frame, nw.DataFrame) else None
         return self
 
     def _summary(self) -> dict[str, Any]:
