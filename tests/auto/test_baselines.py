@@ -111,5 +111,5 @@ def test_displays_know_a_scaled_network():
     assert "tasks" in TaskVariationDisplay.from_estimator(model).axes_
     assert len(TaskMapDisplay.from_estimator(model, X, Y, groups=GROUPS).positions) == 20
     plt.close("all")
-    with pytest.raises(ValueError, match="task_column=0, but the Scaled.* set it there too"):
+    with pytest.raises(ValueError, match=r"task_column=0, but the Scaled.* set it there too"):
         adaptation_curve(model, np.column_stack([GROUPS, X]), Y, task_column=0, shots=(1, 3))
