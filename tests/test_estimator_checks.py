@@ -40,16 +40,23 @@ _COLUMN = [_with_task_column(e) for e in INSTANCES if not hasattr(e, "estimator"
 
 _UNSCALED = "ignore::skmeta.DivergenceWarning"  # gradient steps on features that are not scaled
 
+# An automatic learner has nothing to choose by if there is one task, or none is large enough.
+_ONE_TASK = "ignore:All rows are one task:UserWarning"
+_SMALL_TASKS = "ignore:No learner has a score:UserWarning"
+
 # The array API check needs SCIPY_ARRAY_API in the environment, and skips itself without.
 
 
 @pytest.mark.filterwarnings(_UNSCALED)
+@pytest.mark.filterwarnings(_ONE_TASK)
 @parametrize_with_checks(INSTANCES)
 def test_passes_scikit_learns_checks_without_tasks(estimator, check):
     check(estimator)
 
 
 @pytest.mark.filterwarnings(_UNSCALED)
+@pytest.mark.filterwarnings(_ONE_TASK)
+@pytest.mark.filterwarnings(_SMALL_TASKS)
 @pytest.mark.filterwarnings("ignore::skmeta.UnseenTaskWarning")  # rows of new tasks
 @parametrize_with_checks(_COLUMN)
 def test_passes_scikit_learns_checks_with_a_task_column(estimator, check):

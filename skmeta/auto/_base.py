@@ -17,12 +17,14 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta.auto._numbers import check_numbers
 from skmeta.auto._search import (
     Trial,
     failure,
     leaderboard,
     leave_out_undefined,
     ranking,
+    shortcomings,
     try_candidates,
 )
 from skmeta.base import BaseMetaLearner, State, adapt
@@ -54,12 +56,14 @@ class BaseAutoMeta(BaseMetaLearner):
     support: str
     scoring: str | Callable[..., float] | None
     random_state: Any
+    verbose: int
 
     estimator_: Any
     best_name_: str
     shots_: NDArray[np.int64]
 
     _default_scoring: str
+    _shortcomings: list[str]
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Try the candidates on held-out tasks, choose one and fit it to all tasks.
@@ -82,16 +86,40 @@ class BaseAutoMeta(BaseMetaLearner):
         ------
         ValueError
             If rows, tasks or parameters are not what they should be, no two tasks have more rows
-            than the `shots` asked for, `scoring` is undefined for nearly all of them, or every
-            candidate fails.
+            than the `shots` asked for, `scoring` is undefined for nearly all of them, every
+            candidate fails, or X has missing values or text.
+
+        Warns
+        -----
+        UserWarning
+            If nothing says which rows belong to which task, the choice was made without any
+            score, or candidates were skipped for lack of time.
         """
         super().fit(X, y, groups)
         frame = nw.from_native(X, eager_only=True, pass_through=True)
-        self._library = frame.implementation if isinstance(frame, nw.DataFrame) else None
+        self._library = frame.implementation.value if isinstance(frame, nw.DataFrame) else None
+        for said in self._shortcomings:
+            warnings.warn(said, UserWarning, stacklevel=2)
         return self
 
+    def _separate(self, X: Any, groups: Any) -> tuple[Any, NDArray[Any] | None]:
+        features, labels = super()._separate(X, groups)
+        check_numbers(features, self)
+        return features, labels
+
     def _summary(self) -> dict[str, Any]:
-        return {**super()._summary(), "Chosen": self.best_name_}
+        of_shots = zip(*(self._leaderboard[name] for name in ("status", "score")), strict=True)
+        scores = [score for status, score in of_shots if status == "chosen"]
+        return {
+            **super()._summary(),
+            "Chosen": self.best_name_,
+            "Shots": ", ".join(map(str, self.shots_.tolist())),
+            f"Score ({self._scoring})": ", ".join(f"{score:.4g}" for score in scores),
+        }
+
+    @property
+    def _scoring(self) -> str | Callable[..., float]:
+        return self._default_scoring if self.scoring is None else self.scoring
 
     @property
     def leaderboard_(self) -> Any:
@@ -116,7 +144,7 @@ class BaseAutoMeta(BaseMetaLearner):
         check_scalar(self.time_budget, "time_budget", Real, min_val=0)
         check_scalar(self.n_splits, "n_splits", Integral, min_val=2)
         check_support(self.support)
-        scoring = self._default_scoring if self.scoring is None else self.scoring
+        scoring = self._scoring
         check_metric(scoring)
         codes = data.owners
         if self.support == "first":  # of each task in the order given; else the order is of content
@@ -127,12 +155,18 @@ class BaseAutoMeta(BaseMetaLearner):
         candidates = self._check_candidates(seed)
         rows = Rows(data.X, self._targets(data), codes)
         folds = self._folds(rows.y, codes, cells, seed)
-        trials = try_candidates(candidates, rows, folds, scoring, self.time_budget)
+        trials: list[Trial] = []
+        for trial in try_candidates(candidates, rows, folds, scoring, self.time_budget):
+            trials.append(trial)
+            if self.verbose:
+                print(f"[{type(self).__name__}] ({len(trials)} of {len(candidates)}) {trial}")
         leave_out_undefined(trials, scoring)
         labels = None if data.table.n_tasks == 1 else np.repeat(data.table.labels, data.sizes)
         chosen = self._refit(candidates, trials, Rows(rows.X, rows.y, labels))
         self.best_name_ = chosen.name
         self._leaderboard = leaderboard(trials, chosen, self.shots_)
+        told = data.table.n_tasks > 1
+        self._shortcomings = list(shortcomings(trials, chosen, tasks_told=told))
 
     def _cells(self, data: TaskData, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return what shots are counted in, for each row."""

@@ -11,10 +11,13 @@ from sklearn.preprocessing import StandardScaler
 
 from skmeta.auto._per_task import PerTaskClassifier, PerTaskRegressor
 from skmeta.auto._pooled import PooledClassifier, PooledRegressor
-from skmeta.auto._scaled import Scaled
+from skmeta.auto._scaled import (
+    ScaledMultiHeadClassifier,
+    ScaledMultiHeadRegressor,
+    ScaledRidgeHeadClassifier,
+    ScaledRidgeHeadRegressor,
+)
 from skmeta.empirical_bayes import EmpiricalBayesClassifier, EmpiricalBayesRegressor
-from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
-from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
 
 __all__ = ["default_classifiers", "default_regressors"]
 
@@ -46,9 +49,9 @@ def default_regressors(shots: tuple[int, int], seed: int) -> dict[str, Any]:
         "per-task linear": PerTaskRegressor([Ridge(penalty) for penalty in _PENALTIES]),
         "mixed intercepts on boosting": EmpiricalBayesRegressor("intercept", offset=boosting),
         "mixed effects on boosting": EmpiricalBayesRegressor(offset=boosting),
-        "multi-head network": Scaled(MultiHeadRegressor(random_state=seed, **_NETWORK)),
-        "ridge-head network": Scaled(
-            RidgeHeadRegressor(n_shots=shots, random_state=seed, **_NETWORK)
+        "multi-head network": ScaledMultiHeadRegressor(random_state=seed, **_NETWORK),
+        "ridge-head network": ScaledRidgeHeadRegressor(
+            n_shots=shots, random_state=seed, **_NETWORK
         ),
     }
 
@@ -79,9 +82,9 @@ def default_classifiers(
     boosting = HistGradientBoostingClassifier(**_BOOSTING, random_state=seed)
     pooled_linear = make_pipeline(StandardScaler(), linear[0])
     networks = {
-        "multi-head network": Scaled(MultiHeadClassifier(**network)),
-        "ridge-head network": Scaled(
-            RidgeHeadClassifier(n_shots=shots, stratify=own_label_sets, **network)
+        "multi-head network": ScaledMultiHeadClassifier(**network),
+        "ridge-head network": ScaledRidgeHeadClassifier(
+            n_shots=shots, stratify=own_label_sets, **network
         ),
     }
     linear_by_task: dict[str, Any] = {

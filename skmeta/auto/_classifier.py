@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from skmeta.auto._candidates import default_classifiers
 from skmeta.auto._pooled import PooledClassifier
 from skmeta.base import BaseMetaLearner, MetaClassifierMixin, State
 from skmeta.base._models import LEAST_PROBABILITY
-from skmeta.tasks import TaskData
+from skmeta.model_selection._fold import Fold
+from skmeta.tasks import TaskData, TaskTable
 
 __all__ = ["AutoMetaClassifier"]
 
@@ -35,7 +37,9 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
     - "ridge-head network": `RidgeHeadClassifier`.
 
     Pooled models, those on boosting and mixed intercepts are only tried where tasks share a label
-    set. Of those that the best one beats by no more than one standard error of the difference, in
+    set. There, a held-out row does not count if no training task has its class.
+
+    Of those that the best one beats by no more than one standard error of the difference, in
     pairs over tasks, the first of this list is chosen. So where nothing that is learned of a new
     task helps, it is a pooled model. The chosen one is fitted to all tasks.
 
@@ -43,8 +47,9 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
     ----------
     time_budget : float, default=60
         Seconds for the search. A candidate is skipped if, by its first fold, its other folds and a
-        refit would take longer than what is left. The first candidate is always tried. The
-        budget is exceeded by a fold and a refit at most.
+        refit would take longer than what is left; a warning says how many were, and what time
+        they need. The first candidate is always tried. The budget is exceeded by a fold and a
+        refit at most.
     candidates : dict of str to classifier, default=None
         What to try instead, by name, simple ones first: meta-learners with ``task_column=None``,
         pipelines and searches that end in one, or ordinary classifiers, which are pooled. They
@@ -74,6 +79,8 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         prior with a warning, or raise.
     random_state : int, RandomState instance or None, default=None
         Deals the tasks, draws the shots, and seeds the default candidates.
+    verbose : int, default=0
+        1 prints a line for each candidate, with its mean score and its seconds.
 
     Attributes
     ----------
@@ -82,8 +89,9 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
     classes_ : ndarray of shape (n_classes,)
         The labels.
     estimator_ : meta-learner
-        The chosen candidate, fitted to all tasks. It takes features without the task column,
-        tasks as `groups`, and adapts by `skmeta.adapt`. A pooled model is one that ignores tasks.
+        The chosen candidate, fitted to all tasks, for displays, curves and `explain_tasks`. It
+        takes features without the task column, tasks as `groups`, and adapts by `skmeta.adapt`. A
+        pooled model is one that ignores tasks.
     leaderboard_ : data frame
         One row for each candidate and number of shots, of the library of X if X is a data frame,
         else of pandas, which then is needed. Its columns:
@@ -153,6 +161,7 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         task_column: Hashable | None = None,
         unseen: str = "prior",
         random_state: Any = None,
+        verbose: int = 0,
     ) -> None:
         self.time_budget = time_budget
         self.candidates = candidates
@@ -164,6 +173,7 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         self.task_column = task_column
         self.unseen = unseen
         self.random_state = random_state
+        self.verbose = verbose
 
     def _fit_prior(self, data: TaskData) -> None:
         self._fit_labels(data, None)
@@ -178,6 +188,16 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
     def _cells(self, data: TaskData, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         # Of classes that no other task has, each needs a row to be known by.
         return codes * len(self.classes_) + data.y if self._own_labels else codes
+
+    def _folds(
+        self, y: NDArray[Any], codes: NDArray[np.int64], cells: NDArray[np.int64], seed: int
+    ) -> list[Fold]:
+        folds = super()._folds(y, codes, cells, seed)
+        if self._own_labels:
+            return folds
+        known = [_of_known_classes(fold, y, codes) for fold in folds]
+        folds = [fold for fold in known if len(fold.test) and all(map(len, fold.supports))]
+        return folds if sum(fold.tasks.n_tasks for fold in folds) > 1 else []
 
     def _targets(self, data: TaskData) -> NDArray[Any]:
         y = data.y[: data.table.offsets[-1]]
@@ -199,3 +219,15 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
             columns = np.searchsorted(self.classes_, columns)
         scores[:, columns] = np.log(np.maximum(proba, LEAST_PROBABILITY))
         return scores
+
+
+def _of_known_classes(fold: Fold, y: NDArray[Any], codes: NDArray[np.int64]) -> Fold:
+    """Leave out held-out rows of classes that no training task has, which nothing can predict."""
+    known = np.isin(y, y[fold.train])
+    test = fold.test[known[fold.test]]
+    return replace(
+        fold,
+        supports=[rows[known[rows]] for rows in fold.supports],
+        test=test,
+        tasks=TaskTable.from_labels(codes[test]),
+    )

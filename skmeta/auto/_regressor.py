@@ -42,8 +42,9 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
     ----------
     time_budget : float, default=60
         Seconds for the search. A candidate is skipped if, by its first fold, its other folds and a
-        refit would take longer than what is left. The first candidate is always tried. The
-        budget is exceeded by a fold and a refit at most.
+        refit would take longer than what is left; a warning says how many were, and what time
+        they need. The first candidate is always tried. The budget is exceeded by a fold and a
+        refit at most.
     candidates : dict of str to regressor, default=None
         What to try instead, by name, simple ones first: meta-learners with ``task_column=None``,
         pipelines and searches that end in one, or ordinary regressors, which are pooled. They get
@@ -68,14 +69,17 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         prior with a warning, or raise.
     random_state : int, RandomState instance or None, default=None
         Deals the tasks, draws the shots, and seeds the default candidates.
+    verbose : int, default=0
+        1 prints a line for each candidate, with its mean score and its seconds.
 
     Attributes
     ----------
     best_name_ : str
         The name of the chosen candidate.
     estimator_ : meta-learner
-        The chosen candidate, fitted to all tasks. It takes features without the task column,
-        tasks as `groups`, and adapts by `skmeta.adapt`. A pooled model is one that ignores tasks.
+        The chosen candidate, fitted to all tasks, for displays, curves and `explain_tasks`. It
+        takes features without the task column, tasks as `groups`, and adapts by `skmeta.adapt`. A
+        pooled model is one that ignores tasks.
     leaderboard_ : data frame
         One row for each candidate and number of shots, of the library of X if X is a data frame,
         else of pandas, which then is needed. Its columns:
@@ -146,6 +150,7 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         task_column: Hashable | None = None,
         unseen: str = "prior",
         random_state: Any = None,
+        verbose: int = 0,
     ) -> None:
         self.time_budget = time_budget
         self.candidates = candidates
@@ -156,6 +161,7 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         self.task_column = task_column
         self.unseen = unseen
         self.random_state = random_state
+        self.verbose = verbose
 
     def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
         """Predict each row by the model of its task.

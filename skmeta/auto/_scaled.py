@@ -1,73 +1,61 @@
-"""A learner with a scaler before it, which unlike a pipeline adapts and takes groups by itself."""
+"""Network learners that standardise features themselves, so that they take tables of any units.
+
+A pipeline would do the same, but takes `groups` only with metadata routing and passes no
+`return_std` on with it, so it would not do for what users find as the chosen learner.
+"""
 
 from __future__ import annotations
 
-import copy
-from typing import Any, ClassVar, Self
+from dataclasses import replace
+from typing import Any
 
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
 
-__all__ = ["Scaled"]
+from skmeta.base import BaseMetaLearner
+from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
+from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
+from skmeta.tasks import TaskData
+
+__all__ = [
+    "ScaledMultiHeadClassifier",
+    "ScaledMultiHeadRegressor",
+    "ScaledRidgeHeadClassifier",
+    "ScaledRidgeHeadRegressor",
+]
 
 
-class Scaled(MetaEstimatorMixin, BaseEstimator):
-    """Standardise features over all rows for a meta-learner.
-
-    Parameters
-    ----------
-    estimator : meta-learner
-        It is cloned. Its tasks come as `groups`.
+class _Scaled(BaseMetaLearner):
+    """Standardise features as they are read: by the rows of `fit`, also where it adapts.
 
     Attributes
     ----------
     scaler_ : StandardScaler
-        Fitted to the rows of `fit`.
-    estimator_ : meta-learner
-        The fitted learner.
+        Fitted to the features of all tasks.
     """
 
-    __metadata_request__fit: ClassVar = {"groups": True}
-    __metadata_request__predict: ClassVar = {"groups": True}
-    __metadata_request__predict_proba: ClassVar = {"groups": True}
+    def _read(self, X: Any, y: Any, groups: Any, sample_weight: Any, *, reset: bool) -> TaskData:
+        data = super()._read(X, y, groups, sample_weight, reset=reset)
+        if reset:
+            self.scaler_ = StandardScaler().fit(data.X)
+        return replace(data, X=self.scaler_.transform(data.X))
 
-    def __init__(self, estimator: Any) -> None:
-        self.estimator = estimator
+    def _read_features(self, X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        features, labels = super()._read_features(X, groups)
+        return self.scaler_.transform(features), labels
 
-    def __sklearn_tags__(self) -> Any:
-        return get_tags(self.estimator)
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Fit the scaler, then the learner."""
-        self.scaler_ = StandardScaler().fit(X)
-        self.estimator_ = clone(self.estimator).fit(self.scaler_.transform(X), y, groups=groups)
-        return self
+class ScaledMultiHeadRegressor(_Scaled, MultiHeadRegressor):
+    """`MultiHeadRegressor` on standardised features."""
 
-    def adapt(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Adapt the learner; the scaler stays."""
-        adapted = copy.copy(self)
-        adapted.estimator_ = self.estimator_.adapt(self.scaler_.transform(X), y, groups=groups)
-        return adapted
 
-    def predict(self, X: Any, groups: Any = None, **options: Any) -> Any:
-        """Predict by the learner; options such as `return_std` are passed on."""
-        return self.estimator_.predict(self.scaler_.transform(X), groups=groups, **options)
+class ScaledMultiHeadClassifier(_Scaled, MultiHeadClassifier):
+    """`MultiHeadClassifier` on standardised features."""
 
-    def predict_proba(self, X: Any, groups: Any = None) -> NDArray[Any]:
-        """Return class probabilities, in the order of `classes_`."""
-        proba: NDArray[Any] = self.estimator_.predict_proba(self.scaler_.transform(X), groups)
-        return proba
 
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels, of a classifier."""
-        classes: NDArray[Any] = self.estimator_.classes_
-        return classes
+class ScaledRidgeHeadRegressor(_Scaled, RidgeHeadRegressor):
+    """`RidgeHeadRegressor` on standardised features."""
 
-    @property
-    def tasks_(self) -> NDArray[Any]:
-        """Labels of the tasks that the learner knows."""
-        tasks: NDArray[Any] = self.estimator_.tasks_
-        return tasks
+
+class ScaledRidgeHeadClassifier(_Scaled, RidgeHeadClassifier):
+    """`RidgeHeadClassifier` on standardised features."""

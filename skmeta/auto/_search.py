@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,16 @@ from sklearn.exceptions import UndefinedMetricWarning
 from skmeta.metrics._interval import mean_over_tasks
 from skmeta.model_selection._fold import Fold, Rows, score_fold
 
-__all__ = ["Trial", "leaderboard", "leave_out_undefined", "ranking", "try_candidates"]
+__all__ = [
+    "Trial",
+    "as_seconds",
+    "failure",
+    "leaderboard",
+    "leave_out_undefined",
+    "ranking",
+    "shortcomings",
+    "try_candidates",
+]
 
 
 @dataclass
@@ -32,12 +41,22 @@ class Trial:
         What the folds took.
     status : str
         "ok", "skipped: ..." or "failed: ...".
+    needed : float, default=0.0
+        Seconds that it would have taken, if it was skipped for lack of time; infinity if not even
+        one fold was done.
     """
 
     name: str
     scores: NDArray[np.float64] | None
     seconds: float
     status: str
+    needed: float = 0.0
+
+    def __str__(self) -> str:
+        said = self.status
+        if self.scores is not None and not np.isnan(self.scores).all():
+            said = f"score {np.nanmean(self.scores):.4g}"
+        return f"{self.name}: {said} ({as_seconds(self.seconds)})"
 
 
 def try_candidates(
@@ -46,10 +65,10 @@ def try_candidates(
     folds: Sequence[Fold],
     scoring: str | Callable[..., float],
     time_budget: float,
-) -> list[Trial]:
+) -> Iterator[Trial]:
     """Score candidates in their order, skipping those that the rest of the budget is too short for.
 
-    Until one has all its scores, the budget does not count, so that there is an answer.
+    The budget does not count for the first one, so that there mostly is an answer.
 
     Parameters
     ----------
@@ -64,23 +83,18 @@ def try_candidates(
     time_budget : float
         Seconds.
 
-    Returns
-    -------
-    trials : list of Trial
-        In the order of the candidates.
+    Yields
+    ------
+    trial : Trial
+        Of each candidate, in their order.
     """
-    if not folds:
-        return [
-            Trial(name, None, 0.0, "skipped: fewer than two tasks can be held out")
-            for name in candidates
-        ]
-    began, trials, answered = time.perf_counter(), [], False
-    for name, candidate in candidates.items():
-        left = time_budget - (time.perf_counter() - began)
-        trial = _try(name, candidate, rows, folds, scoring, left if answered else np.inf)
-        answered = answered or trial.scores is not None
-        trials.append(trial)
-    return trials
+    began = time.perf_counter()
+    for number, (name, candidate) in enumerate(candidates.items()):
+        if not folds:
+            yield Trial(name, None, 0.0, "skipped: fewer than two tasks can be held out")
+            continue
+        left = time_budget - (time.perf_counter() - began) if number else np.inf
+        yield _try(name, candidate, rows, folds, scoring, left)
 
 
 def _try(
@@ -92,7 +106,7 @@ def _try(
     left: float,
 ) -> Trial:
     if left <= 0:
-        return Trial(name, None, 0.0, "skipped: no time left")
+        return Trial(name, None, 0.0, "skipped: no time left", np.inf)
     began, parts = time.perf_counter(), []
     for fold in folds:
         try:
@@ -103,9 +117,10 @@ def _try(
         except Exception as error:
             return Trial(name, None, time.perf_counter() - began, failure(error))
         spent = time.perf_counter() - began
-        if len(parts) == 1 and (len(folds) + 1) * spent > left:  # the other folds and a refit
-            said = f"skipped: {(len(folds) + 1) * spent:.2g} s needed, {left:.2g} s left"
-            return Trial(name, None, spent, said)
+        needed = (len(folds) + 1) * spent  # the other folds and a refit
+        if len(parts) == 1 and needed > left:
+            said = f"skipped: {as_seconds(needed)} needed, {as_seconds(left)} left"
+            return Trial(name, None, spent, said, needed)
     order = np.argsort(np.concatenate([part.tasks for part in parts]))
     scores = np.concatenate([part.scores for part in parts], axis=1)[:, order]
     return Trial(name, scores, time.perf_counter() - began, "ok")
@@ -151,6 +166,54 @@ def failure(error: Exception) -> str:
     """Return the status of a candidate that raised an error."""
     first_line = (str(error).splitlines() or [""])[0]
     return f"failed: {type(error).__name__}: {first_line}"
+
+
+def as_seconds(seconds: float) -> str:
+    """Return a time to be read by people."""
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def shortcomings(trials: Sequence[Trial], chosen: Trial, *, tasks_told: bool) -> Iterator[str]:
+    """Say what to know of a search before its choice is relied on.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        All of them.
+    chosen : Trial
+        The one that was fitted.
+    tasks_told : bool
+        Whether the rows are of more than one task.
+
+    Yields
+    ------
+    said : str
+        A sentence or two for a warning.
+    """
+    if not tasks_told:
+        yield (
+            "All rows are one task: no learner could be tried on tasks held out, and "
+            f"{chosen.name!r} was fitted without comparison. Pass groups, or set task_column, to "
+            "say which rows belong together."
+        )
+        return
+    if chosen.scores is None:
+        reasons = dict.fromkeys(trial.status for trial in trials)
+        yield (
+            f"No learner has a score on tasks held out; {chosen.name!r} was chosen as the first "
+            f"that can be fitted. {'; '.join(list(reasons)[:2])}."
+        )
+    skipped = [trial for trial in trials if trial.needed]
+    if skipped:
+        spent = sum(trial.seconds for trial in trials if not trial.needed)
+        total = spent + sum(trial.needed for trial in skipped)
+        enough = "A longer time_budget"
+        if np.isfinite(total):
+            enough = f"A time_budget of about {as_seconds(total)}"
+        yield (
+            f"{len(skipped)} of {len(trials)} candidates were skipped for lack of time: "
+            f"{', '.join(trial.name for trial in skipped)}. {enough} would try them."
+        )
 
 
 def ranking(trials: Sequence[Trial]) -> list[Trial]:

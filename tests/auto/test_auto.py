@@ -1,5 +1,6 @@
 """What is chosen on tasks of known kinds, what the table says, and what a budget cuts."""
 
+import re
 import time
 
 import numpy as np
@@ -7,13 +8,15 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import skmeta
 from skmeta import (
@@ -25,7 +28,8 @@ from skmeta import (
     UnseenTaskWarning,
     adaptation_curve,
 )
-from skmeta.auto._search import Trial, ranking
+from skmeta.auto._candidates import default_classifiers, default_regressors
+from skmeta.auto._search import Trial, as_seconds, ranking
 from skmeta.metrics._interval import mean_over_tasks
 
 TASKS = skmeta.make_linear_tasks(40, (8, 14), 3, noise=0.3, random_state=0)
@@ -242,12 +246,14 @@ def test_shots_are_half_the_median_size_and_a_quarter_of_that():
 
 
 def test_without_any_time_the_first_candidate_is_the_answer():
-    found = AutoMetaRegressor(0, random_state=0).fit(X, Y, groups=GROUPS)
+    with pytest.warns(UserWarning, match="8 of 9 candidates .* A longer time_budget would try"):
+        found = AutoMetaRegressor(0, random_state=0).fit(X, Y, groups=GROUPS)
     assert found.best_name_ == "pooled linear"
     status = found.leaderboard_.drop_duplicates("learner")["status"].tolist()
     assert status == ["chosen"] + ["skipped: no time left"] * 8
     assert found.predict(X, groups=GROUPS).shape == Y.shape
-    labelled = AutoMetaClassifier(0, random_state=0).fit(X, LABELS, groups=GROUPS)
+    with pytest.warns(UserWarning, match="skipped for lack of time"):
+        labelled = AutoMetaClassifier(0, random_state=0).fit(X, LABELS, groups=GROUPS)
     assert labelled.best_name_ == "pooled linear"
     assert labelled.predict_proba(X, groups=GROUPS).shape == (len(X), 2)
 
@@ -255,7 +261,10 @@ def test_without_any_time_the_first_candidate_is_the_answer():
 def test_what_does_not_fit_into_the_budget_is_skipped_after_a_fold():
     candidates = {"pooled": DummyRegressor(), "slow": Slow()}
     found = search(candidates, n_splits=2, time_budget=1.4)
-    table = found.fit(X, Y, groups=GROUPS).leaderboard_
+    said = r"1 of 2 candidates .* time: slow. A time_budget of about \d\S* s would try"
+    with pytest.warns(UserWarning, match=said):
+        found.fit(X, Y, groups=GROUPS)
+    table = found.leaderboard_
     slow = table[table["learner"] == "slow"]
     assert slow["status"].str.match(r"skipped: .* s needed, .* s left").all()
     assert slow["score"].isna().all()
@@ -264,13 +273,72 @@ def test_what_does_not_fit_into_the_budget_is_skipped_after_a_fold():
     assert patient.best_name_ == "slow"
 
 
+def test_the_budget_counts_after_the_first_candidate_even_if_it_fails():
+    with pytest.warns(UserWarning, match="No learner|skipped") as warned:
+        found = search({"broken": Broken(), **MIXED}, time_budget=0).fit(X, Y, groups=GROUPS)
+    assert found.best_name_ == "pooled"
+    assert found.leaderboard_["status"].tolist()[4:] == ["skipped: no time left"] * 4
+    unscored, skipped = (str(warning.message) for warning in warned)
+    assert unscored.startswith("No learner has a score on tasks held out; 'pooled' was chosen")
+    assert "failed: RuntimeError: no fit; skipped: no time left" in unscored
+    assert skipped.startswith("3 of 4 candidates were skipped")
+
+
+def test_seconds_are_plain_numbers():
+    assert [as_seconds(value) for value in (0.123, 9.87, 143.2)] == ["0.12 s", "9.9 s", "143 s"]
+
+
 # What fails
 
 
 def test_a_candidate_that_fails_is_passed_over():
-    found = search({"broken": Broken(), **MIXED}, time_budget=0).fit(X, Y, groups=GROUPS)
-    assert found.best_name_ == "pooled"
+    found = search({"broken": Broken(), **MIXED}).fit(X, Y, groups=GROUPS)
+    assert found.best_name_ == "mixed"
     assert found.leaderboard_["status"].tolist()[0] == "failed: RuntimeError: no fit"
+
+
+@pytest.mark.parametrize("rows", [[5], GROUPS == 7], ids=["a row", "all rows of the task"])
+@pytest.mark.parametrize("labels", [[0, 1, 2], ["no", "yes", "rare"]], ids=["numbers", "names"])
+def test_a_class_of_one_task_alone_is_left_out_of_the_scores(rows, labels):
+    codes = (Y > 0) * 1
+    codes[rows] = 2
+    candidates = {name: CLASSIFIERS[name] for name in ("pooled", "intercepts")}
+    found = AutoMetaClassifier(candidates=candidates, n_splits=2, random_state=0)
+    found.fit(X, np.array(labels)[codes], groups=GROUPS)
+    assert set(found.leaderboard_["status"]) == {"ok", "chosen"}
+    assert found.leaderboard_["score"].between(0.6, 1).all()
+    assert_array_equal(found.classes_, np.unique(labels))
+
+
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_columns_that_are_no_numbers_are_named_with_the_step_that_helps(library):
+    def refused(said, **column):
+        frame = library.DataFrame({"a": X[:, 0], "task": GROUPS.astype(str), **column})
+        with pytest.raises(ValueError, match=said) as error:
+            search(task_column="task").fit(frame, Y)
+        learner = search(task_column="task")
+        names = {
+            **vars(skmeta),
+            "AutoMetaRegressor": lambda task_column: learner.set_params(task_column=task_column),
+            "make_column_transformer": make_column_transformer,
+            "make_pipeline": make_pipeline,
+            "OneHotEncoder": OneHotEncoder,
+            "SimpleImputer": SimpleImputer,
+        }
+        advice = str(error.value).partition(" in front: ")[2].removesuffix(".")
+        assert eval(advice, names).fit(frame, Y).predict(frame).shape == Y.shape
+
+    gaps, kinds = X[:, 1].copy(), np.where(Y > 0, "house", "flat")
+    gaps[3] = np.nan
+    refused(r"\['size'\] of X have missing values \(NaN\)", size=gaps)
+    refused(r"\['kind'\] of X do not hold numbers", kind=kinds)
+
+
+def test_missing_values_of_an_array_are_refused():
+    gaps = X.copy()
+    gaps[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"NaN.* make_pipeline\(Shared\(SimpleImputer\(\)\)"):
+        search().fit(gaps, Y, groups=GROUPS)
 
 
 def test_all_candidates_failing_is_an_error_that_says_why():
@@ -353,7 +421,9 @@ def test_tasks_never_seen_are_predicted_from_the_prior_of_the_chosen(model):
 
 
 def test_rows_of_one_task_are_fitted_by_the_first_candidate():
-    found = search().fit(X, Y)
+    with pytest.warns(UserWarning, match=r"All rows are one task.* Pass groups") as warned:
+        found = search().fit(X, Y)
+    assert warned[0].filename == __file__
     assert found.best_name_ == "pooled"
     assert_allclose(found.predict(X), Ridge().fit(X, Y).predict(X))
     status = found.leaderboard_["status"]
@@ -367,7 +437,10 @@ def test_default_classifiers_take_label_sets_of_their_own():
     groups = np.repeat(np.arange(12), 16)
     half = np.tile([0, 1], 96)
     features = random.normal(size=(192, 3)) + 3.0 * half[:, None] * [1, 0, 0]
-    found = AutoMetaClassifier(0, random_state=0).fit(features, 2 * groups + half, groups=groups)
+    with pytest.warns(UserWarning, match="3 of 4 candidates were skipped for lack of time"):
+        found = AutoMetaClassifier(0, random_state=0).fit(
+            features, 2 * groups + half, groups=groups
+        )
     assert found.best_name_ == "mixed effects"
     assert found.leaderboard_["score"][0] > 0.5
     new = found.adapt(features[:4], np.where(half[:4], "odd", "even"))
@@ -375,11 +448,41 @@ def test_default_classifiers_take_label_sets_of_their_own():
     assert set(new.predict(features)) <= {"even", "odd"}
 
 
-def test_default_candidates_all_work():
+@pytest.mark.parametrize(
+    ("auto", "y", "candidates"),
+    [
+        (AutoMetaRegressor, Y, default_regressors((2, 5), 0)),
+        (AutoMetaClassifier, LABELS, default_classifiers((2, 5), 0, own_label_sets=False)),
+    ],
+    ids=["regression", "classification"],
+)
+def test_default_candidates_all_work(auto, y, candidates):
     """Networks aside, whose learners have tests of their own."""
-    assert "failed" not in _statuses(AutoMetaRegressor(8, n_splits=2, random_state=0), Y)
-    assert "failed" not in _statuses(AutoMetaClassifier(8, n_splits=2, random_state=0), LABELS)
+    cheap = {name: learner for name, learner in candidates.items() if "network" not in name}
+    assert len(cheap) == 7
+    few = GROUPS < 16
+    found = auto(600, candidates=cheap, n_splits=2, random_state=0)
+    found.fit(X[few], y[few], groups=GROUPS[few])
+    assert set(found.leaderboard_["status"]) == {"ok", "chosen"}
 
 
-def _statuses(auto, y):
-    return " ".join(auto.fit(X, y, groups=GROUPS).leaderboard_["status"])
+# What users are told
+
+
+def test_a_line_for_each_candidate(capsys):
+    candidates = {"broken": Broken(), **MIXED}
+    found = search(candidates, n_splits=2, verbose=1).fit(X, Y, groups=GROUPS)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("[AutoMetaRegressor] (1 of 4) broken: failed: RuntimeError: no fit")
+    scores = found.leaderboard_.groupby("learner")["score"].mean()
+    for line, name in zip(lines[1:], MIXED, strict=True):
+        assert re.search(rf"{name}: score {scores[name]:.4g} \(\S+ s\)$", line)
+
+
+def test_notebooks_show_shots_and_scores(model):
+    shown = model._repr_html_()
+    scores = model.leaderboard_.query("status == 'chosen'")["score"]
+    assert "<tr><th>Shots</th><td>2, 5</td></tr>" in shown
+    expected = ", ".join(f"{score:.4g}" for score in scores)
+    assert f"<tr><th>Score (neg_root_mean_squared_error)</th><td>{expected}</td></tr>" in shown

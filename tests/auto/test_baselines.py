@@ -1,24 +1,52 @@
 """The learners that only the search uses keep the contract too."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.base import is_classifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 import skmeta
+from skmeta import (
+    MultiHeadClassifier,
+    MultiHeadRegressor,
+    PredictionBandDisplay,
+    RidgeHeadClassifier,
+    RidgeHeadRegressor,
+    TaskMapDisplay,
+    TaskVariationDisplay,
+    TrainingHistoryDisplay,
+    adaptation_curve,
+    explain_tasks,
+)
 from skmeta.auto._per_task import PerTaskClassifier, PerTaskRegressor
 from skmeta.auto._pooled import PooledClassifier, PooledRegressor
-from skmeta.auto._scaled import Scaled
+from skmeta.auto._scaled import (
+    ScaledMultiHeadClassifier,
+    ScaledMultiHeadRegressor,
+    ScaledRidgeHeadClassifier,
+    ScaledRidgeHeadRegressor,
+)
 from skmeta.utils import meta_learner_checks
 
 TASKS = skmeta.make_linear_tasks(20, (6, 12), 3, noise=0.2, random_state=0)
 X, Y, GROUPS = TASKS.data, TASKS.target, TASKS.groups
+NET = {"hidden_layer_sizes": (8,), "max_iter": 20, "random_state": 0}
+NETWORKS = [
+    (ScaledMultiHeadRegressor, MultiHeadRegressor),
+    (ScaledMultiHeadClassifier, MultiHeadClassifier),
+    (ScaledRidgeHeadRegressor, RidgeHeadRegressor),
+    (ScaledRidgeHeadClassifier, RidgeHeadClassifier),
+]
 LEARNERS = [
     PooledRegressor(Ridge()),
     PooledClassifier(LogisticRegression()),
     PerTaskRegressor([Ridge(), Ridge(0.1)]),
     PerTaskClassifier([LogisticRegression(), LogisticRegression(C=0.1)]),
+    ScaledMultiHeadRegressor(**NET),
+    ScaledRidgeHeadClassifier(**NET),
 ]
 _LEFT_OUT = {PooledClassifier: ["check_own_label_sets", "check_own_label_sets_need_two_classes"]}
 
@@ -59,17 +87,29 @@ def test_the_penalty_is_the_one_that_serves_training_tasks(noise, best):
     assert model.adapt(X[:5], Y[:5])._state["model"][0].alpha == best
 
 
-def test_scaling_is_that_of_all_training_rows():
-    learner = skmeta.MultiHeadRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0)
-    scaler = StandardScaler().fit(X)
-    model = Scaled(learner).fit(X, Y, groups=GROUPS)
-    expected = learner.fit(scaler.transform(X), Y, groups=GROUPS)
-    assert_allclose(model.predict(X, groups=GROUPS), expected.predict(scaler.transform(X), GROUPS))
-    new = model.adapt(X[:4] + 9, Y[:4])
-    assert_allclose(
-        new.predict(X, return_std=True),
-        expected.adapt(scaler.transform(X[:4] + 9), Y[:4]).predict(
-            scaler.transform(X), return_std=True
-        ),
-    )
-    assert_allclose(np.sort(model.tasks_), np.arange(20))
+@pytest.mark.parametrize(("scaled", "plain"), NETWORKS, ids=lambda cls: cls.__name__)
+def test_scaling_is_that_of_all_training_rows(scaled, plain):
+    y = np.where(Y > 0, "high", "low") if is_classifier(scaled()) else Y
+    rows = X * [1e-3, 1.0, 1e4] + 5
+    Z = StandardScaler().fit_transform(rows)
+    body = {**NET, "max_iter": 0}  # episodes would differ: they are drawn by the content of rows
+    model = scaled(**body).fit(rows, y, groups=GROUPS)
+    expected = plain(**body).fit(Z, y, groups=GROUPS)
+    assert_allclose(model.transform(rows), expected.transform(Z), atol=1e-5)
+    assert_allclose(model.score(rows, y, GROUPS), expected.score(Z, y, GROUPS), rtol=1e-4)
+    few = model.adapt(rows[:9], y[:9]), expected.adapt(Z[:9], y[:9])
+    method = "predict_proba" if is_classifier(model) else "predict"
+    found, wanted = getattr(few[0], method)(rows), getattr(few[1], method)(Z)
+    assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_displays_know_a_scaled_network():
+    model = ScaledMultiHeadRegressor(**NET).fit(X, Y, groups=GROUPS)
+    assert explain_tasks(model).variance is not None
+    assert PredictionBandDisplay.from_estimator(model, X[:4], Y[:4], 0).band_ is not None
+    assert TrainingHistoryDisplay.from_estimator(model).n_updates[-1] == NET["max_iter"]
+    assert "tasks" in TaskVariationDisplay.from_estimator(model).axes_
+    assert len(TaskMapDisplay.from_estimator(model, X, Y, groups=GROUPS).positions) == 20
+    plt.close("all")
+    with pytest.raises(ValueError, match=r"task_column=0, but the Scaled.* set it there too"):
+        adaptation_curve(model, np.column_stack([GROUPS, X]), Y, task_column=0, shots=(1, 3))

@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from _files import rewritten
@@ -34,6 +35,8 @@ from torch import nn
 
 import skmeta
 from skmeta import (
+    AutoMetaClassifier,
+    AutoMetaRegressor,
     EmpiricalBayesClassifier,
     EmpiricalBayesRegressor,
     HeTRoM,
@@ -146,6 +149,23 @@ def test_a_pipeline_that_carries_a_frame_with_names_as_tasks(tmp_path):
     adapted = skmeta.adapt(model, new, tasks.target[:4])
     again = skmeta.adapt(loaded, new, tasks.target[:4])
     np.testing.assert_array_equal(again.predict(new), adapted.predict(new))
+
+
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+@pytest.mark.parametrize("classification", [False, True])
+def test_an_automatic_learner_of_a_frame(library, classification, tmp_path):
+    tasks = skmeta.make_linear_tasks(20, 8, 2, random_state=0)
+    columns = {"size": tasks.data[:, 0], "age": tasks.data[:, 1]}
+    X = library.DataFrame({**columns, "city": [f"city {label}" for label in tasks.groups]})
+    y = np.where(tasks.target > 0, "high", "low") if classification else tasks.target
+    auto = AutoMetaClassifier if classification else AutoMetaRegressor
+    candidates = {"pooled": LogisticRegression() if classification else Ridge()}
+    model = auto(candidates=candidates, n_splits=2, task_column="city", random_state=0).fit(X, y)
+    loaded = saved_and_loaded(model, tmp_path)
+    assert_same(loaded, model, X)
+    assert_same(loaded.adapt(X[:4], y[:4]), model.adapt(X[:4], y[:4]), X[:4])
+    assert type(loaded.leaderboard_) is library.DataFrame
+    assert loaded.leaderboard_.equals(model.leaderboard_)
 
 
 def test_a_pipeline_of_columns(tmp_path):
