@@ -13,6 +13,7 @@ from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
 from skmeta.inner import GradientSteps, RowLoss, TaskNetworks, TaskTensors
+from skmeta.inner._networks import plain_attention
 from skmeta.tasks import TaskData
 
 __all__ = ["CAVIAClassifier", "CAVIARegressor"]
@@ -33,7 +34,8 @@ class _ContextNetworks(TaskNetworks):
     def run(self, weights: TaskTensors, X: Tensor) -> Tensor:
         context = self.for_each(weights, X.shape[0])["context"]
         rows = torch.cat([X, context[:, None].expand(-1, X.shape[1], -1)], dim=2)
-        output: Tensor = self.network(rows.flatten(0, 1)).view(*X.shape[:2], -1)
+        with plain_attention():
+            output: Tensor = self.network(rows.flatten(0, 1)).view(*X.shape[:2], -1)
         return output
 
     def slope(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:

@@ -25,6 +25,7 @@ __all__ = [
     "StackedMLP",
     "TaskNetworks",
     "VmappedNetworks",
+    "plain_attention",
     "run_with",
     "step",
 ]
@@ -106,13 +107,13 @@ class VmappedNetworks(TaskNetworks):
 
     def run(self, weights: TaskTensors, X: Tensor) -> Tensor:
         """Run the network of every task."""
-        with _plain_attention():
+        with plain_attention():
             output: Tensor = self._over_tasks(self._run, weights, X)
         return output
 
     def slope(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
         """Differentiate the loss of every task."""
-        with _plain_attention():
+        with plain_attention():
             gradient: TaskTensors = self._over_tasks(grad(self._task_loss), weights, X, y, share)
         return gradient
 
@@ -131,6 +132,28 @@ class VmappedNetworks(TaskNetworks):
 
 class LoopedNetworks(VmappedNetworks):
     """Any network, one task after another: for operators that vmap gets wrong or makes slower."""
+
+    def slope(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
+        """Differentiate the loss of each task."""
+        if next(self.network.buffers(), None) is None:
+            return super().slope(weights, X, y, share)
+        again = torch.is_grad_enabled()
+
+        def slope(own: TaskTensors, *rows: Tensor) -> TaskTensors:
+            """Differentiate by autograd, for `torch.func.grad` lets no layer change a buffer."""
+            at = {
+                n: w if again and w.requires_grad else w.detach().requires_grad_()
+                for n, w in own.items()
+            }
+            loss = self._task_loss(at, *rows)
+            parts = torch.autograd.grad(
+                loss, list(at.values()), create_graph=again, materialize_grads=True
+            )
+            return dict(zip(at, parts, strict=True))
+
+        with torch.enable_grad(), plain_attention():
+            gradient: TaskTensors = self._over_tasks(slope, weights, X, y, share)
+        return gradient
 
     def _over_tasks(self, function: Callable[..., Any], weights: TaskTensors, *rows: Tensor) -> Any:
         results = [
@@ -345,7 +368,7 @@ def step(weight: Tensor, slope: Tensor, rate: float | Tensor) -> Tensor:
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
+def plain_attention() -> Iterator[None]:
     """Attend by the operators that have a second derivative and run batched over tasks."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
