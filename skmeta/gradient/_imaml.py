@@ -49,14 +49,15 @@ class _ImplicitSteps(ProximalSteps):
         slope = self.networks.slope(solution, X, y, row_shares(mask))
         where = [solution[name] for name in names]
         sizes = [w[0].numel() for w in where]
+        bent = [i for i, name in enumerate(names) if slope[name].requires_grad]  # unused: constant
 
         def curvature(v: Tensor) -> Tensor:
             """Return H_s(w*) v of every task."""
             parts = [p.view_as(w) for p, w in zip(torch.split(v, sizes, dim=1), where, strict=True)]
             product = torch.autograd.grad(
-                [slope[name] for name in names],
+                [slope[names[i]] for i in bent],
                 where,
-                parts,
+                [parts[i] for i in bent],
                 retain_graph=True,
                 materialize_grads=True,
             )

@@ -76,6 +76,11 @@ class GradientSteps(InnerRule):
         radius: float = 0.0,
     ) -> None:
         super().__init__()
+        if not any(weight.requires_grad for weight in network.parameters()):
+            raise ValueError(
+                f"module {type(network).__name__} has no parameters that can be trained: it has "
+                "none at all, or all have requires_grad=False."
+            )
         width = network_width(network, n_features_in)
         if width != n_outputs:
             raise ValueError(
