@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_scalar
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted, check_scalar
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
@@ -102,6 +104,24 @@ class NetworkLearner(DeepParams, BatchedLearner):
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> Self:
         self._check_params()
         return super()._fit(X, y, groups, sample_weight)
+
+    def _adapt(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> Self:
+        check_is_fitted(self)
+        self._check_use()
+        return super()._adapt(X, y, groups, sample_weight)
+
+    def _read_features(self, X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        check_is_fitted(self)
+        self._check_use()
+        return super()._read_features(X, groups)
+
+    def _check_use(self) -> None:
+        """Refuse a network that makes the prediction of a row depend on those beside it."""
+        if (found := _batch_statistics(self.net_.module_)) is not None:
+            raise ValueError(
+                f"module has a {found}, with which the prediction of a row depends on the rows "
+                "that are asked for with it; use LayerNorm or GroupNorm."
+            )
 
     def _check_params(self) -> None:
         check_scalar(self.meta_batch_size, "meta_batch_size", Integral, min_val=1)
@@ -213,9 +233,24 @@ def reject_diverged(network: nn.Module) -> None:
 
 def reject_running_statistics(network: nn.Module) -> None:
     for name, layer in network.named_modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats:
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.track_running_stats:
             raise ValueError(
                 f"module has a {type(layer).__name__} with running statistics ({name}), which mix "
-                "the rows of different tasks; use LayerNorm or GroupNorm, or "
-                "track_running_stats=False."
+                "the rows of different tasks; use LayerNorm, GroupNorm or InstanceNorm without."
             )
+    if (found := _batch_statistics(network)) is not None:
+        warnings.warn(
+            f"module has a {found}, whose statistics run over all rows that are given together, "
+            "padding included. It can be trained, but adapt, predict and transform refuse it: use "
+            "LayerNorm or GroupNorm.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _batch_statistics(network: nn.Module) -> str | None:
+    """Return which layer makes rows depend on each other, if one does."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            return f"{type(layer).__name__} ({name})"
+    return None
