@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
@@ -20,7 +21,7 @@ from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.exceptions import DivergenceWarning
 from skmeta.inner import Episode, GradientSteps, InnerRule, mean_over_rows
-from skmeta.inner._audit import few_in_double, vmap_is_right
+from skmeta.inner._audit import few_in_double, few_of, shaken, vmap_is_right
 from skmeta.inner._compile import warn_uncompiled
 from skmeta.tasks import EpisodeSampler, TaskData
 from skmeta.training import MeanGradient
@@ -129,6 +130,7 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
     def _audit(self, episode: Episode) -> None:
         if not _vmap_is_right(self._steps, episode):
+            _check_loop(self._steps, episode)
             warnings.warn(
                 f"torch's batched derivative of {type(self._steps.network).__name__} is wrong "
                 "or missing; tasks are adapted one after another, which is slower. A "
@@ -165,14 +167,58 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
 
 
 def _vmap_is_right(rule: GradientSteps, episode: Episode) -> bool:
-    """Compare the batched meta-gradient with the plain loop's."""
-    few = few_in_double(episode)
+    """Compare the batched meta-gradient with the plain loop's, and try the batched training."""
+    try:
+        right = _gradients_agree(rule, few_in_double(episode))
+    except (RuntimeError, ValueError):
+        right = False
+        if episode.query_X.dtype != torch.float64:  # constants of a module may have its type
+            with suppress(RuntimeError, ValueError):
+                right = _gradients_agree(rule, few_of(episode))
+    return right and _trains_batched(rule, few_of(episode))
+
+
+def _gradients_agree(rule: GradientSteps, few: Episode) -> bool:
+    probe = copy.deepcopy(rule).to(few.query_X.dtype).eval()
+    shaken(probe.network)
 
     def gradient(batched: bool) -> Sequence[Tensor]:
-        probe = copy.deepcopy(rule).double().eval()
         probe.use("vmap" if batched else "loop")
-        loss = mean_over_rows(probe.loss(probe(few), few.query_y), few.query_mask).mean()
-        trained = [p for p in probe.parameters() if p.requires_grad]
-        return torch.autograd.grad(loss, trained, materialize_grads=True)
+        return _meta_gradient(probe, few)
 
     return vmap_is_right(gradient)
+
+
+def _trains_batched(rule: GradientSteps, few: Episode) -> bool:
+    """Return whether layers that act in training alone, to draw or to count, run batched."""
+    probe = copy.deepcopy(rule).train()
+    probe.use("vmap")
+    before = dict(probe.named_buffers())
+    try:
+        _meta_gradient(probe, few)
+    except (RuntimeError, ValueError):
+        return False
+    return all(buffer is before[name] for name, buffer in probe.named_buffers())
+
+
+def _check_loop(rule: GradientSteps, episode: Episode) -> None:
+    """Raise if tasks cannot take turns either, update after update."""
+    probe = copy.deepcopy(rule).train()
+    probe.use("loop")
+    try:
+        for _ in range(2):
+            _meta_gradient(probe, few_of(episode))
+    except (RuntimeError, ValueError) as failure:
+        reason, _, _ = str(failure).partition("\n")
+        raise ValueError(
+            f"module {type(rule.network).__name__} cannot be trained through its inner steps, "
+            f"neither batched over tasks nor task by task: {reason}"
+        ) from failure
+
+
+def _meta_gradient(rule: GradientSteps, episode: Episode) -> Sequence[Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on how fast a missing rule would be
+        loss = mean_over_rows(rule.loss(rule(episode), episode.query_y), episode.query_mask).mean()
+        trained = [p for p in rule.parameters() if p.requires_grad]
+        return torch.autograd.grad(loss, trained, materialize_grads=True)

@@ -62,6 +62,7 @@ def test_a_module_instance_is_not_changed_and_fit_twice_is_fit_once(tasks):
     assert same(model.fit(tasks.data, tasks.target, groups=tasks.groups), once, tasks)
 
 
+@pytest.mark.filterwarnings("ignore:module has a BatchNorm1d:RuntimeWarning")
 @pytest.mark.parametrize("layer", [nn.LayerNorm, lambda width: nn.BatchNorm1d(
     width, track_running_stats=False)], ids=["LayerNorm", "BatchNorm1d"])  # fmt: skip
 def test_a_layer_that_vmap_differentiates_wrongly_falls_back_to_the_loop(tasks, layer):

@@ -12,10 +12,12 @@ from _episodes import (
     SIZES,
     assert_close,
     descend,
+    flat,
     loop_gradient,
     meta_gradient,
     ragged,
     run,
+    trained,
     weights_of,
 )
 from torch import nn
@@ -155,11 +157,73 @@ LAYERS = {
 }
 
 
-def fit(module, n_features, **params):
+class Deep(nn.Module):
+    """Does something between its layers."""
+
+    def __init__(self, n_features_in, between=None, norm=nn.Identity):
+        super().__init__()
+        self.first = nn.Linear(n_features_in, 8)
+        self.norm = norm(8)
+        self.last = nn.Linear(8, 2)
+        self.between = between
+        self.register_buffer("kept", torch.zeros(8))
+
+    def forward(self, X):
+        hidden = torch.tanh(self.norm(self.first(X)))
+        return self.last(hidden if self.between is None else self.between(self, hidden))
+
+
+def skip_at_random(module, hidden):
+    return 2 * hidden if module.training and torch.rand(1) < 0.5 else hidden
+
+
+def drop_in_place(module, hidden):
+    return hidden * torch.empty(8).bernoulli_(0.5).to(hidden) if module.training else hidden
+
+
+def count(module, hidden):
+    module.kept += 1
+    return hidden
+
+
+def track(module, hidden):
+    if module.training:
+        module.kept = 0.9 * module.kept + 0.1 * hidden.detach().mean(0)
+    return hidden - module.kept
+
+
+class Spectral(nn.Sequential):
+    def __init__(self, n_features_in):
+        first = nn.utils.parametrizations.spectral_norm(nn.Linear(n_features_in, 8))
+        super().__init__(first, nn.Tanh(), nn.Linear(8, 2))
+
+
+IN_TRAINING = {
+    "stochastic depth": partial(Deep, between=skip_at_random),
+    "noise in place": partial(Deep, between=drop_in_place),
+    "counter": partial(Deep, between=count),
+    "running statistics": partial(Deep, between=track),
+    "spectral_norm": Spectral,
+}
+
+
+class Single(Deep):
+    """Has a constant in single precision."""
+
+    def forward(self, X):
+        return super().forward(X @ torch.eye(X.shape[1]))
+
+
+class Cast(Deep):
+    def forward(self, X):
+        return super().forward(X.float())
+
+
+def fit(module, n_features, dtype="float64", **params):
     """Return the rule of a fitted MAML, and whether it warned that tasks take turns."""
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(48, n_features)), rng.normal(size=(48, 2))
-    model = skmeta.MAMLRegressor(module=module, **SHORT, **params)
+    X, y = rng.normal(size=(48, n_features)).astype(dtype), rng.normal(size=(48, 2))
+    model = skmeta.MAMLRegressor(module=module, **{**SHORT, **params})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, y, groups=np.repeat(np.arange(6), 8))
@@ -182,6 +246,7 @@ def assert_right(module, n_features, sizes=SIZES):
         warnings.simplefilter("ignore", UserWarning)
         found, expected = meta_gradient(rule, episode), loop_gradient(rule, episode, one_task)
     assert_close(found, expected)
+    return warned
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -206,9 +271,41 @@ def test_layers_are_right_or_warned_of(name):
     assert_right(LAYERS[name], 3)
 
 
+@pytest.mark.parametrize("norm", [
+    nn.LayerNorm, partial(nn.BatchNorm1d, track_running_stats=False),
+])  # fmt: skip
+def test_a_wrong_term_is_found_where_weights_start_at_zero(norm):
+    """There the term vanishes, until the last layer has moved."""
+    network = Deep(3, norm=norm)
+    for weight in network.last.parameters():
+        nn.init.zeros_(weight)
+    rule, warned = fit(network, 3)
+    assert warned
+    assert rule.engine == "loop"
+
+
+@pytest.mark.parametrize("name", IN_TRAINING)
+def test_what_cannot_run_batched_in_training_takes_turns(name):
+    assert assert_right(IN_TRAINING[name], 3)
+
+
+@pytest.mark.parametrize("name", ["counter", "running statistics"])
+def test_what_a_module_keeps_in_training_is_kept(name):
+    rule, _ = fit(IN_TRAINING[name](3), 3)
+    assert rule.network.kept.all()
+
+
+@pytest.mark.parametrize("module", [Single, Cast])
+@pytest.mark.parametrize(("norm", "turns"), [(nn.Identity, False), (nn.LayerNorm, True)])
+def test_modules_for_single_precision_alone_are_compared_in_it(module, norm, turns):
+    rule, warned = fit(module(3, norm=norm), 3, "float32")
+    assert warned == turns
+    assert rule.engine == ("loop" if turns else "vmap")
+
+
 def test_a_missing_second_derivative_is_an_error_except_at_first_order():
     network = Operator(WIDTH, lambda x, w: torch.cdist(x * w, torch.stack([w, w.flip(0), -w])))
-    with pytest.raises(NotImplementedError, match="cdist_backward"):
+    with pytest.raises(ValueError, match=r"module Operator .*cdist_backward"):
         fit(network, WIDTH)
     fit(network, WIDTH, first_order=True)
 
@@ -230,21 +327,98 @@ LEARNERS = [
 ]
 
 
+def gradient(net, episode):
+    net.module_.zero_grad()
+    loss = net.train_step_single(episode)["loss"]
+    return loss, flat(p.grad for p in trained(net.module_))
+
+
+@pytest.mark.filterwarnings("ignore:torch's batched derivative:RuntimeWarning")
 @pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm])
-def test_running_statistics_are_rejected(learner, layer):
-    class Network(nn.Module):
-        def __init__(self, n_features_in):
-            super().__init__()
-            self.linear = nn.Linear(n_features_in, 1)
-            self.layer = layer(1)
+@pytest.mark.parametrize("name", ["LayerNorm", "MultiheadAttention", "TransformerEncoderLayer"])
+def test_layers_are_right_in_single_precision_for_every_learner(learner, name):
+    """The meta-step is that of one task after another."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(48, 3)).astype("float32"), rng.normal(size=(48, 2))
+    model = learner(module=LAYERS[name], n_queries=4, n_inner_steps=2, **SHORT)
+    if learner is skmeta.ANILRegressor:
+        model.set_params(module=nn.Sequential(LAYERS[name](n_features_in=3), nn.Tanh()))
+    model.fit(X, y, groups=np.repeat(np.arange(6), 8))
+    net, episode = model.net_, ragged(torch.float32)
+    together = gradient(net, episode)
+    if learner not in (skmeta.ANILRegressor, skmeta.CAVIARegressor):
+        net.module_.use("loop")
+    net.chunk_size = 1
+    assert_close(together, gradient(net, episode), 1e-4)
 
-        def forward(self, X):
-            return self.linear(X)
 
+class Given(nn.Module):
+    """Has a layer beside the linear one that the rows pass through."""
+
+    def __init__(self, n_features_in, layer):
+        super().__init__()
+        self.linear = nn.Linear(n_features_in, 2)
+        self.layer = layer()
+
+    def forward(self, X):
+        return self.linear(X)
+
+
+def trained_network(model):
+    rule = model.net_.module_
+    return rule.body if isinstance(model, skmeta.ANILRegressor) else rule.network
+
+
+def fit_on_tasks(learner, module, **params):
     tasks = skmeta.make_linear_tasks(6, 60, 2, random_state=0)
+    y = np.column_stack([tasks.target, tasks.target])
+    return learner(module=module, **params).fit(tasks.data, y, groups=tasks.groups)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("layer", [
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm1d,
+])  # fmt: skip
+def test_running_statistics_are_rejected(learner, layer):
+    module = partial(Given, layer=partial(layer, 1, track_running_stats=True))
     with pytest.raises(ValueError, match=rf"{layer.__name__} with running statistics"):
-        learner(module=Network).fit(tasks.data, tasks.target, groups=tasks.groups)
+        fit_on_tasks(learner, module)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_batch_statistics_can_be_trained_but_not_used(learner):
+    module = partial(Given, layer=partial(nn.BatchNorm1d, 1, track_running_stats=False))
+    with pytest.warns(RuntimeWarning, match=r"BatchNorm1d .* refuse it"):
+        model = fit_on_tasks(learner, module, max_iter=1)
+    X = np.zeros((3, 2))
+    uses = [
+        lambda: model.predict(X, groups=[0, 0, 0]),
+        lambda: model.adapt(X, np.zeros((3, 2))),
+        lambda: model.transform(X),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match="module has a BatchNorm1d"):
+            use()
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_layer_that_nothing_passes_through_stays_as_it_is(learner):
+    network = partial(Given, layer=partial(nn.Linear, 2, 2))
+    fits = (fit_on_tasks(learner, network, max_iter=n, random_state=0) for n in (0, 3))
+    before, after = (trained_network(fit) for fit in fits)
+    for name, weight in after.named_parameters():
+        same = torch.equal(weight, before.get_parameter(name))
+        assert same == name.startswith("layer.")
+
+
+@pytest.mark.parametrize("module", [
+    lambda n_features_in: nn.Linear(n_features_in, 2).requires_grad_(False),
+    lambda n_features_in: nn.Flatten(),
+], ids=["frozen", "no parameters"])  # fmt: skip
+@pytest.mark.parametrize("learner", LEARNERS[1:])  # all but ANIL, whose head is trained
+def test_a_module_with_nothing_to_train_is_named(learner, module):
+    with pytest.raises(ValueError, match=r"module \w+ has no parameters that can be trained"):
+        fit_on_tasks(learner, module)
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
