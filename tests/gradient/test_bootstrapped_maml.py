@@ -81,11 +81,24 @@ def test_one_target_step_between_weights_is_the_rate_times_maml(classes):
 
 @pytest.mark.parametrize("matching", ["predictions", "weights"])
 @pytest.mark.parametrize("n_target_steps", [1, 4])
-def test_a_target_that_does_not_move_teaches_nothing(matching, n_target_steps):
-    rule = bootstrapped(matching=matching, n_target_steps=n_target_steps, lr=0.0)
-    value, found = meta_gradient(rule, ragged())
+def test_a_target_that_does_not_move_teaches_nothing(matching, n_target_steps, monkeypatch):
+    """It starts where the adapted network is, which has moved."""
+    rule, episode = bootstrapped(matching=matching, n_target_steps=n_target_steps), ragged()
+    given = rule._target
+    starts = []
+
+    def standing(weights, episode):
+        starts.append(weights)
+        with monkeypatch.context() as patch:
+            patch.setattr(rule.rates, "fixed", dict.fromkeys(rule.rates.fixed, 0.0))
+            return given(weights, episode)
+
+    monkeypatch.setattr(rule, "_target", standing)
+    value, found = meta_gradient(rule, episode)
     assert value == 0
     assert not found.any()
+    (start,) = starts
+    assert all((start[name] != w).any() for name, w in weights_of(rule.network).items())
 
 
 @pytest.mark.parametrize("matching", ["predictions", "weights"])

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from _episodes import (
+    SIZES,
+    TOLERANCE,
+    assert_close,
+    flat,
+    loop_gradient,
+    meta_gradient,
+    quadratic,
+    ragged,
+    run,
+    tasks_of,
+    weights_of,
+)
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
 from sklearn.linear_model import Ridge
@@ -18,7 +33,6 @@ from skmeta.inner import (
     JointHeads,
     RidgeSolve,
     cross_entropy,
-    mean_over_rows,
     solve_ridge,
     squared_error,
 )
@@ -26,84 +40,23 @@ from skmeta.multitask._bayes_head import BayesHead
 from skmeta.tasks import TaskTable
 from skmeta.training import MeanOverTasks
 
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-SIZES = [(4, 3), (1, 5), (6, 1), (2, 2)]  # support and query rows of each task
+ENGINES = pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
 
 
-def ragged(dtype, n_features=3, n_outputs=2, garbage=0.0, classes=False):
-    """Return an episode of ragged tasks; padded features hold `garbage`."""
-    generator = torch.Generator().manual_seed(0)
-    n_tasks = len(SIZES)
-    parts = []
-    for side in (0, 1):
-        width = max(size[side] for size in SIZES)
-        X = torch.randn(n_tasks, width, n_features, generator=generator, dtype=torch.float64)
-        y = torch.randn(n_tasks, width, n_outputs, generator=generator, dtype=torch.float64)
-        if classes:
-            y = nn.functional.one_hot(y.argmax(-1), n_outputs).double()
-        mask = torch.tensor([[i < size[side] for i in range(width)] for size in SIZES])
-        X = torch.where(mask[..., None], X, garbage)
-        parts += [X.to(dtype), (y * mask[..., None]).to(dtype), mask.to(dtype)]
-    return Episode(*parts, tasks=torch.arange(n_tasks))
-
-
-def meta_gradient(rule, loss, episode):
-    value = MeanOverTasks(loss)(rule(episode), episode)
-    parts = torch.autograd.grad(value, list(rule.parameters()), materialize_grads=True)
-    return value.detach(), torch.cat([part.flatten() for part in parts])
-
-
-def loop_gradient(rule, loss, episode, one_task):
-    """The mean over tasks of the query loss, each task by itself and without padding."""
-    total = torch.zeros(())
-    for task, (n_support, n_query) in enumerate(SIZES):
-        predicted = one_task(
-            episode.support_X[task, :n_support],
-            episode.support_y[task, :n_support],
-            episode.query_X[task, :n_query],
-        )
-        total = total + loss(predicted, episode.query_y[task, :n_query]).mean() / len(SIZES)
-    parts = torch.autograd.grad(total, list(rule.parameters()), materialize_grads=True)
-    return total.detach(), torch.cat([part.flatten() for part in parts])
-
-
-def assert_close(found, expected, dtype):
-    for one, other in zip(found, expected, strict=True):
-        error = (one - other).norm() / other.norm().clamp(min=1e-30)
-        assert error < TOLERANCE[dtype]
-
-
-def gradient_steps(dtype, *, n_steps=2, lr=0.1, first_order=False, loss=squared_error):
+def gradient_steps(network=None, *, n_features=3, engine="stacked", **options):
     torch.manual_seed(0)
-    network = MLP(3, 2, hidden_layer_sizes=(8,), activation="tanh").to(dtype)
-    return GradientSteps(network, 3, 2, loss=loss, lr=lr, n_steps=n_steps, first_order=first_order)
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("first_order", [False, True])
-@pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
-@pytest.mark.parametrize("loss", [squared_error, cross_entropy])
-def test_gradient_steps_equal_a_plain_loop(dtype, first_order, engine, loss):
-    rule = gradient_steps(dtype, first_order=first_order, loss=loss)
+    if network is None:
+        network = MLP(n_features, 2, hidden_layer_sizes=(8,), activation="tanh")
+    options = {"loss": squared_error, "lr": 0.1, "n_steps": 2, **options}
+    n_outputs = list(network.parameters())[-1].shape[0]
+    rule = GradientSteps(network.double(), n_features, n_outputs, **options)
     rule.use(engine)
-    episode = ragged(dtype, classes=loss is cross_entropy)
-    weights = list(rule.network.parameters())
-    names = [name for name, _ in rule.network.named_parameters()]
+    return rule
 
-    def run(values, X):
-        return torch.func.functional_call(rule.network, dict(zip(names, values, strict=True)), (X,))
 
-    def one_task(X, y, query):
-        adapted = weights
-        for _ in range(2):
-            slope = torch.autograd.grad(loss(run(adapted, X), y).mean(), adapted, create_graph=True)
-            if first_order:
-                slope = [s.detach() for s in slope]
-            adapted = [w - 0.1 * s for w, s in zip(adapted, slope, strict=True)]
-        return run(adapted, query)
-
-    found = meta_gradient(rule, loss, episode)
-    assert_close(found, loop_gradient(rule, loss, episode, one_task), dtype)
+def linear_steps(n_features=3, **options):
+    network = nn.Linear(n_features, 1, bias=False)
+    return gradient_steps(network, n_features=n_features, **options)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -114,17 +67,16 @@ def test_ridge_solve_equals_a_plain_loop(dtype, width):
     rule = RidgeSolve(body, 3, alpha=0.3, learn_alpha=True, scale=2.0).to(dtype)
     episode = ragged(dtype)
 
-    def one_task(X, y, query):
+    def one_task(support, query):
+        X, y = support
         F = torch.cat([body(X), torch.ones_like(X[:, :1])], dim=1)
         gram = F.T @ F + rule.log_alpha.exp() * len(X) * torch.eye(width + 1, dtype=dtype)
         W = torch.linalg.solve(gram, F.T @ y)
-        return rule.scale * torch.cat([body(query), torch.ones_like(query[:, :1])], dim=1) @ W
+        Fq = torch.cat([body(query[0]), torch.ones_like(query[0][:, :1])], dim=1)
+        return squared_error(rule.scale * Fq @ W, query[1]).mean()
 
-    found = meta_gradient(rule, squared_error, episode)
-    expected = loop_gradient(rule, squared_error, episode, one_task)
-    loose = {torch.float32: torch.float32, torch.float64: torch.float64}[dtype]
-    error = max((a - b).norm() / b.norm() for a, b in zip(found, expected, strict=True))
-    assert error < (1e-4 if loose is torch.float32 else 1e-10)
+    found, expected = meta_gradient(rule, episode), loop_gradient(rule, episode, one_task)
+    assert_close(found, expected, 1e-4 if dtype is torch.float32 else 1e-10)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -137,12 +89,12 @@ def test_joint_heads_equal_a_plain_loop(dtype):
     episode = ragged(dtype)
     order = iter(range(len(SIZES)))
 
-    def one_task(X, y, query):
+    def one_task(support, query):
         head = rule.heads[next(order)]
-        return body(query) @ head[1:] + head[0]
+        return squared_error(body(query[0]) @ head[1:] + head[0], query[1]).mean()
 
-    found = meta_gradient(rule, squared_error, episode)
-    assert_close(found, loop_gradient(rule, squared_error, episode, one_task), dtype)
+    found, expected = meta_gradient(rule, episode), loop_gradient(rule, episode, one_task)
+    assert_close(found, expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("kind", ["gradient", "ridge", "joint"])
@@ -150,66 +102,138 @@ def test_padding_does_not_matter(kind):
     torch.manual_seed(0)
     body = MLP(3, hidden_layer_sizes=(4,)).double()
     rule = {
-        "gradient": lambda: gradient_steps(torch.float64),
+        "gradient": gradient_steps,
         "ridge": lambda: RidgeSolve(body, 3, alpha=1.0, learn_alpha=True, scale=None).double(),
         "joint": lambda: JointHeads(body, 3, len(SIZES), 2).double(),
     }[kind]()
-    clean = meta_gradient(rule, squared_error, ragged(torch.float64))
-    padded = meta_gradient(rule, squared_error, ragged(torch.float64, garbage=1e3))
-    assert_close(padded, clean, torch.float64)
+    episode = ragged()
+    empty = dataclasses.replace(
+        episode,
+        support_X=episode.support_X * episode.support_mask[..., None],
+        query_X=episode.query_X * episode.query_mask[..., None],
+    )
+    assert not torch.equal(empty.support_X, episode.support_X)
+    assert_close(meta_gradient(rule, episode), meta_gradient(rule, empty))
 
 
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("still", [{"n_steps": 0}, {"lr": 0.0}])
 def test_without_inner_learning_maml_is_joint_training(first_order, still):
-    rule = gradient_steps(torch.float64, first_order=first_order, **still)
-    episode = ragged(torch.float64)
-    predicted = rule.network(episode.query_X)
-    joint = mean_over_rows(squared_error(predicted, episode.query_y), episode.query_mask).mean()
-    parts = torch.autograd.grad(joint, list(rule.parameters()))
-    expected = joint.detach(), torch.cat([part.flatten() for part in parts])
-    assert_close(meta_gradient(rule, squared_error, episode), expected, torch.float64)
+    rule, episode = gradient_steps(first_order=first_order, **still), ragged()
+
+    def joint(support, query):
+        return squared_error(rule.network(query[0]), query[1]).mean()
+
+    assert_close(meta_gradient(rule, episode), loop_gradient(rule, episode, joint))
 
 
+@ENGINES
 @pytest.mark.parametrize("first_order", [False, True])
-def test_one_step_on_a_quadratic_has_its_closed_form(first_order):
-    """``(I - αA_s)(A_q w - b_q)``; the first order lacks the first factor."""
-    generator = torch.Generator().manual_seed(1)
-    X_s, X_q = torch.randn(2, 1, 6, 3, generator=generator, dtype=torch.float64)
-    y_s, y_q = torch.randn(2, 1, 6, 1, generator=generator, dtype=torch.float64)
-    network = nn.Linear(3, 1, bias=False).double()
-    rule = GradientSteps(
-        network, 3, 1, loss=squared_error, lr=0.1, n_steps=1, first_order=first_order
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_steps_on_a_quadratic_have_their_closed_form(n_steps, first_order, engine):
+    """``(I - αA_s)^T (A_q w_T - b_q)``, a factor for each step; the first order has none."""
+    rule = linear_steps(n_steps=n_steps, first_order=first_order, engine=engine)
+    episode, alpha = ragged(n_outputs=1), 0.1
+    expected = []
+    for support, query in tasks_of(episode):
+        (A_s, b_s), (A_q, b_q) = quadratic(support), quadratic(query)
+        w = rule.network.weight.detach()[0]
+        for _ in range(n_steps):
+            w = w - alpha * (A_s @ w - b_s)
+        jacobian = torch.eye(3, dtype=w.dtype) - alpha * A_s
+        powers = 0 if first_order else n_steps
+        expected.append(torch.linalg.matrix_power(jacobian, powers) @ (A_q @ w - b_q))
+    assert_close([meta_gradient(rule, episode)[1]], [torch.stack(expected).mean(dim=0)])
+
+
+class Linear:
+    """A loss without curvature."""
+
+    def __call__(self, predicted, target):
+        return (predicted * target).sum(dim=-1)
+
+    def slope(self, predicted, target):
+        return target
+
+
+@ENGINES
+def test_without_curvature_the_first_order_is_the_whole_gradient(engine):
+    episode = ragged()
+    both = [
+        meta_gradient(
+            gradient_steps(
+                nn.Linear(3, 2), loss=Linear(), n_steps=3, first_order=flag, engine=engine
+            ),
+            episode,
+        )
+        for flag in (False, True)
+    ]
+    assert_close(*both)
+
+
+@ENGINES
+@pytest.mark.parametrize("first_order", [False, True])
+def test_one_slope_of_each_task_is_learned_as_their_mean_weighted_by_design(first_order, engine):
+    """The weight of a task is ``a_q (1 - αa_s)²``, without the square at first order."""
+    episode, alpha = ragged(n_features=1, n_outputs=1), 0.1
+    slopes = torch.tensor([1.0, -2.0, 0.5, 3.0]).double()
+    episode = dataclasses.replace(
+        episode,
+        support_y=slopes[:, None, None] * episode.support_X * episode.support_mask[..., None],
+        query_y=slopes[:, None, None] * episode.query_X * episode.query_mask[..., None],
     )
-    ones = torch.ones(1, 6, dtype=torch.float64)
-    episode = Episode(X_s, y_s, ones, X_q, y_q, ones, torch.zeros(1, dtype=torch.int64))
-    _, found = meta_gradient(rule, squared_error, episode)
-    A_s, b_s = 2 / 6 * X_s[0].T @ X_s[0], 2 / 6 * X_s[0].T @ y_s[0]
-    A_q, b_q = 2 / 6 * X_q[0].T @ X_q[0], 2 / 6 * X_q[0].T @ y_q[0]
-    theta = network.weight.detach().T
-    w = theta - 0.1 * (A_s @ theta - b_s)
-    expected = A_q @ w - b_q
-    if not first_order:
-        expected = (torch.eye(3, dtype=torch.float64) - 0.1 * A_s) @ expected
-    torch.testing.assert_close(found, expected.flatten(), rtol=1e-10, atol=1e-12)
+    sides = [[quadratic(side)[0].item() for side in task] for task in tasks_of(episode)]
+    a_s, a_q = torch.tensor(sides, dtype=torch.float64).T
+    weights = a_q * (1 - alpha * a_s) ** (1 if first_order else 2)
+    rule = linear_steps(1, n_steps=1, first_order=first_order, engine=engine)
+
+    def slope_at(theta):
+        with torch.no_grad():
+            rule.network.weight.fill_(theta)
+        return meta_gradient(rule, episode)[1].abs().item()
+
+    optimum = (weights @ slopes / weights.sum()).item()
+    assert slope_at(optimum) < 1e-12
+    assert slope_at(slopes.mean().item()) > 1e-3
+
+
+@ENGINES
+def test_one_step_on_the_rows_of_the_query_itself(engine):
+    """``(I - αH) ∇L(w)`` for any network."""
+    rule, alpha = gradient_steps(n_steps=1, engine=engine), 0.1
+    episode = ragged(sizes=[(5, 5)])
+    episode = dataclasses.replace(episode, query_X=episode.support_X, query_y=episode.support_y)
+    X, y = next(tasks_of(episode))[0]
+    start = weights_of(rule.network)
+    sizes = [w.numel() for w in start.values()]
+
+    def loss(w):
+        parts = torch.split(w, sizes)
+        shaped = {n: p.view_as(start[n]) for n, p in zip(start, parts, strict=True)}
+        return squared_error(run(rule.network, shaped, X), y).mean()
+
+    theta = flat(start.values()).detach()
+    gradient = torch.func.grad(loss)
+    H = torch.func.jacrev(gradient)(theta)
+    g = gradient(theta - alpha * gradient(theta))
+    assert_close([meta_gradient(rule, episode)[1]], [g - alpha * H @ g])
 
 
 def test_the_second_order_gradient_is_the_slope_of_the_meta_loss():
-    rule = gradient_steps(torch.float64)
-    episode = ragged(torch.float64)
-    _, found = meta_gradient(rule, squared_error, episode)
+    rule, episode = gradient_steps(), ragged()
+    _, found = meta_gradient(rule, episode)
     weight = next(rule.parameters())
-    with torch.no_grad():
-        values = []
-        for step in (1e-6, -2e-6):
+    values = []
+    for step in (1e-6, -2e-6):
+        with torch.no_grad():
             weight[0, 0] += step
-            values.append(MeanOverTasks(squared_error)(rule(episode), episode))
+        values.append(meta_gradient(rule, episode)[0])
     slope = (values[0] - values[1]) / 2e-6
     torch.testing.assert_close(found[0], slope, rtol=1e-6, atol=1e-9)
 
 
 def test_a_task_without_support_is_predicted_from_the_prior():
-    rule = gradient_steps(torch.float64)
+    rule = gradient_steps()
     X = torch.randn(2, 3, 3, dtype=torch.float64)
     state = rule.adapt(X, torch.randn(2, 3, 2, dtype=torch.float64), torch.zeros(2, 3).double())
     torch.testing.assert_close(rule.predict(X, state), rule.network(X))
@@ -333,7 +357,7 @@ def test_a_learned_bayes_head_does_not_depend_on_how_features_are_mixed():
 def test_class_rows_of_absent_classes_get_no_gradient():
     torch.manual_seed(0)
     rule = JointHeads(nn.Identity(), 3, 6, 2, by_class=True, unit_norm=True).double()
-    episode = ragged(torch.float64, classes=True)
+    episode = ragged(classes=True)
     drawn = Episode(**{**vars(episode), "classes": torch.tensor([[0, 2], [2, 5], [0, 5], [5, 2]])})
     MeanOverTasks(cross_entropy)(rule(drawn), drawn).backward()
     touched = rule.heads.grad.abs().sum(dim=1) > 0
