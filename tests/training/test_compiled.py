@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from _episodes import TOLERANCE, ragged
+from _episodes import TOLERANCE, assert_close, flat, meta_gradient, ragged, trained
 from torch import nn
 
 import skmeta
@@ -191,6 +191,11 @@ def test_a_compiled_fit_is_a_fit(dtype, capsys):
     fast = skmeta.MAMLRegressor(compile=True, verbose=1, **params).fit(X, y, groups=groups)
     assert "compiled the meta-step in" in capsys.readouterr().out
     assert fast.net_.compiled_ is not None
+    rule = fast.net_.module_
+    episode = ragged(getattr(torch, dtype), n_outputs=1, sizes=4 * [(5, 5), (1, 4), (3, 5), (2, 1)])
+    loss, _ = fast.net_.compiled_(episode)
+    slopes = flat(p.grad for p in trained(rule))
+    assert_close((loss, slopes), meta_gradient(rule, episode), TOLERANCE[getattr(torch, dtype)])
     tolerance = 100 * TOLERANCE[getattr(torch, dtype)]
     for name, weight in plain.net_.module_.state_dict().items():
         found = fast.net_.module_.state_dict()[name]
