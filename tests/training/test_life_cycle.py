@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -185,19 +186,23 @@ def test_chunks_do_not_matter(learner, tasks, monkeypatch):
 
 
 @LEARNER
-def test_adapting_and_predicting_keep_no_graph(learner, tasks):
+def test_adapting_and_predicting_keep_no_graph(learner, tasks, monkeypatch):
     model = fitted(learner, tasks)
-    if isinstance(learner, MAMLRegressor):  # torch.func takes no hooks; its result tells
-        X = torch.zeros(2, 3, 3, dtype=torch.float64)
-        with torch.no_grad():
-            state = model.net_.module_.adapt(X, X[..., :1], X[..., 0])
-        assert not any(value.requires_grad for value in state.values())
-        return
+    rule, recording = model.net_.module_, []
+
+    def recorded(given, *args):
+        recording.append(torch.is_grad_enabled())
+        return given(*args)
+
+    for name in {"adapt", "predict", "represent"}.intersection(dir(rule)):
+        monkeypatch.setattr(rule, name, partial(recorded, getattr(rule, name)))
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         model.adapt(tasks.data[:6], tasks.target[:6]).predict(tasks.data[:3])
         predictions(model, tasks)
     assert not saved
+    assert recording
+    assert not any(recording)
 
 
 @pytest.mark.parametrize("wrong", [
