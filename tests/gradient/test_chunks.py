@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 import torch
 from _episodes import flat, ragged
+from _learners import REGRESSORS
 
 import skmeta
 
-REGRESSORS = [
-    skmeta.ANILRegressor,
-    skmeta.BootstrappedMAMLRegressor,
-    skmeta.CAVIARegressor,
-    skmeta.IMAMLRegressor,
-    skmeta.MAMLRegressor,
-    skmeta.MetaSGDRegressor,
-    skmeta.MinibatchProxRegressor,
-    skmeta.ReptileRegressor,
-]
 SIZES = [(4, 3), (1, 5), (6, 1), (2, 2), (3, 4)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from _episodes import ragged, run, slope, tasks_of, weights_of
+from _learners import REGRESSORS
 
 import skmeta
 from skmeta import MLP
@@ -208,15 +209,7 @@ def test_the_number_of_steps_may_be_set_after_fit(fitted):
     )
 
 
-@pytest.mark.parametrize("learner", [
-    skmeta.ANILRegressor,
-    skmeta.BootstrappedMAMLRegressor,
-    skmeta.CAVIARegressor,
-    skmeta.IMAMLRegressor,
-    skmeta.MetaSGDRegressor,
-    skmeta.MinibatchProxRegressor,
-    skmeta.ReptileRegressor,
-])  # fmt: skip
+@pytest.mark.parametrize("learner", REGRESSORS)
 def test_every_learner_undoes_steps_that_diverged(learner):
     tasks = skmeta.make_linear_tasks(8, 60, 3, random_state=0)
     model = learner(

@@ -20,6 +20,7 @@ from _episodes import (
     trained,
     weights_of,
 )
+from _learners import REGRESSORS
 from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -315,18 +316,6 @@ def test_an_operator_that_cannot_run_batched_takes_turns():
     assert warned
 
 
-LEARNERS = [
-    skmeta.ANILRegressor,
-    skmeta.BootstrappedMAMLRegressor,
-    skmeta.CAVIARegressor,
-    skmeta.IMAMLRegressor,
-    skmeta.MAMLRegressor,
-    skmeta.MetaSGDRegressor,
-    skmeta.MinibatchProxRegressor,
-    skmeta.ReptileRegressor,
-]
-
-
 def gradient(net, episode):
     net.module_.zero_grad()
     loss = net.train_step_single(episode)["loss"]
@@ -334,7 +323,7 @@ def gradient(net, episode):
 
 
 @pytest.mark.filterwarnings("ignore:torch's batched derivative:RuntimeWarning")
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", REGRESSORS)
 @pytest.mark.parametrize("name", ["LayerNorm", "MultiheadAttention", "TransformerEncoderLayer"])
 def test_layers_are_right_in_single_precision_for_every_learner(learner, name):
     """The meta-step is that of one task after another."""
@@ -375,7 +364,7 @@ def fit_on_tasks(learner, module, **params):
     return learner(module=module, **params).fit(tasks.data, y, groups=tasks.groups)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", REGRESSORS)
 @pytest.mark.parametrize("layer", [
     nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm1d,
 ])  # fmt: skip
@@ -385,7 +374,7 @@ def test_running_statistics_are_rejected(learner, layer):
         fit_on_tasks(learner, module)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", REGRESSORS)
 def test_batch_statistics_can_be_trained_but_not_used(learner):
     module = partial(Given, layer=partial(nn.BatchNorm1d, 1, track_running_stats=False))
     with pytest.warns(RuntimeWarning, match=r"BatchNorm1d .* refuse it"):
@@ -401,7 +390,7 @@ def test_batch_statistics_can_be_trained_but_not_used(learner):
             use()
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", REGRESSORS)
 def test_a_layer_that_nothing_passes_through_stays_as_it_is(learner):
     network = partial(Given, layer=partial(nn.Linear, 2, 2))
     fits = (fit_on_tasks(learner, network, max_iter=n, random_state=0) for n in (0, 3))
@@ -415,13 +404,13 @@ def test_a_layer_that_nothing_passes_through_stays_as_it_is(learner):
     lambda n_features_in: nn.Linear(n_features_in, 2).requires_grad_(False),
     lambda n_features_in: nn.Flatten(),
 ], ids=["frozen", "no parameters"])  # fmt: skip
-@pytest.mark.parametrize("learner", LEARNERS[1:])  # all but ANIL, whose head is trained
+@pytest.mark.parametrize("learner", REGRESSORS[1:])  # all but ANIL, whose head is trained
 def test_a_module_with_nothing_to_train_is_named(learner, module):
     with pytest.raises(ValueError, match=r"module \w+ has no parameters that can be trained"):
         fit_on_tasks(learner, module)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", REGRESSORS)
 def test_without_updates_nothing_is_compared(learner):
     module = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
     if learner is skmeta.CAVIARegressor:
