@@ -27,6 +27,7 @@ __all__ = [
     "VmappedNetworks",
     "plain_attention",
     "run_with",
+    "slope_of",
     "step",
 ]
 
@@ -135,23 +136,11 @@ class LoopedNetworks(VmappedNetworks):
 
     def slope(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
         """Differentiate the loss of each task."""
-        if next(self.network.buffers(), None) is None:
-            return super().slope(weights, X, y, share)
-        again = torch.is_grad_enabled()
 
         def slope(own: TaskTensors, *rows: Tensor) -> TaskTensors:
-            """Differentiate by autograd, for `torch.func.grad` lets no layer change a buffer."""
-            at = {
-                n: w if again and w.requires_grad else w.detach().requires_grad_()
-                for n, w in own.items()
-            }
-            loss = self._task_loss(at, *rows)
-            parts = torch.autograd.grad(
-                loss, list(at.values()), create_graph=again, materialize_grads=True
-            )
-            return dict(zip(at, parts, strict=True))
+            return slope_of(lambda at: self._task_loss(at, *rows), own, self.network)
 
-        with torch.enable_grad(), plain_attention():
+        with plain_attention():
             gradient: TaskTensors = self._over_tasks(slope, weights, X, y, share)
         return gradient
 
@@ -358,6 +347,40 @@ def run_with(module: nn.Module, weights: TaskTensors, *inputs: Any) -> Any:
             if weight is not None and first.setdefault(id(weight), name) in weights:
                 values[name] = weights[first[id(weight)]]
     return functional_call(module, values, inputs, tie_weights=False)
+
+
+def slope_of(
+    loss: Callable[[TaskTensors], Tensor], weights: TaskTensors, network: nn.Module
+) -> TaskTensors:
+    """Differentiate a loss by weights, once more differentiable where gradients are enabled.
+
+    Parameters
+    ----------
+    loss : callable
+        Of the weights; runs the network.
+    weights : dict of Tensor
+        Where.
+    network : Module
+        What is run: `torch.func.grad` works inside of others of its kind, but lets no layer change
+        a buffer, so that autograd itself differentiates a network that has any.
+
+    Returns
+    -------
+    slope : dict of Tensor
+    """
+    if next(network.buffers(), None) is None:
+        gradient: TaskTensors = grad(loss)(weights)
+        return gradient
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        at = {
+            name: w if again and w.requires_grad else w.detach().requires_grad_()
+            for name, w in weights.items()
+        }
+        parts = torch.autograd.grad(
+            loss(at), list(at.values()), create_graph=again, materialize_grads=True
+        )
+    return dict(zip(at, parts, strict=True))
 
 
 def step(weight: Tensor, slope: Tensor, rate: float | Tensor) -> Tensor:

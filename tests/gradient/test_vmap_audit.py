@@ -341,6 +341,18 @@ def test_layers_are_right_in_single_precision_for_every_learner(learner, name):
     assert_close(together, gradient(net, episode), 1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:torch's batched derivative:RuntimeWarning")
+@pytest.mark.parametrize("learner", REGRESSORS)
+@pytest.mark.parametrize("name", ["counter", "spectral_norm"])
+def test_layers_may_change_buffers_for_every_learner(learner, name):
+    def module(n_features_in):
+        return nn.Sequential(IN_TRAINING[name](n_features_in), nn.Tanh(), nn.Linear(2, 2))
+
+    fits = (fit_on_tasks(learner, module, max_iter=n, random_state=0) for n in (0, 1))
+    before, after = (dict(model.net_.module_.named_buffers()) for model in fits)
+    assert all((after[name] != given).any() for name, given in before.items())
+
+
 class Given(nn.Module):
     """Has a layer beside the linear one that the rows pass through."""
 
