@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone, is_regressor
 from sklearn.model_selection import GridSearchCV
 
@@ -45,10 +46,6 @@ LEARNER = pytest.mark.parametrize("learner", LEARNERS, ids=lambda x: type(x).__n
 @pytest.fixture(scope="module")
 def tasks():
     return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 def fitted(model, tasks):

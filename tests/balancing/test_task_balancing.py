@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -51,10 +52,6 @@ def of_unequal_scale(n_tasks=20, n_rows=12, seed=0):
 
 def _mean(jacobian):
     return jacobian.mean(dim=0)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 @LEARNER

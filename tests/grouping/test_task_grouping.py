@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
@@ -51,10 +52,6 @@ def grouped(learner, **params):
     return TaskGrouping(
         learner, **{"n_groups": 2, "embedding": EMBEDDING, "random_state": 0} | params
     )
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 @LEARNER

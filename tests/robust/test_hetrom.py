@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
@@ -49,10 +50,6 @@ NONE_DROPPED = [
 @pytest.fixture(scope="module")
 def tasks():
     return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 def fitted(model, tasks):
