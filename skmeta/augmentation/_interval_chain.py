@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skmeta.augmentation._refusals import reject_other_than_chains
+
 __all__ = ["IntervalChain"]
 
 _MONOTONE = (nn.Identity, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus)
@@ -54,13 +56,7 @@ class IntervalChain(nn.Sequential):
         ends_in_features: bool,
         n_layers: int,
     ) -> None:
-        if not isinstance(network, nn.Sequential) or (
-            type(network).forward is not nn.Sequential.forward
-        ):
-            raise ValueError(
-                "Bounds need a module that is a plain torch.nn.Sequential, such as an MLP, got "
-                f"{type(network).__name__}."
-            )
+        reject_other_than_chains(network, "Bounds need")
         super().__init__(OrderedDict(network._modules))
         self.n_features = n_features
         self.width = width

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from skmeta.inner import EpisodeModule, InnerRule
 from skmeta.training import OuterLoop
 
-__all__ = ["reject_kept_tasks", "reject_two_augmentations"]
+__all__ = ["reject_kept_tasks", "reject_other_than_chains", "reject_two_augmentations"]
 
 
 def reject_kept_tasks(module: EpisodeModule) -> None:
@@ -23,4 +25,15 @@ def reject_two_augmentations(outer: OuterLoop) -> None:
         raise ValueError(
             "A TaskInterpolation or IntervalInterpolation inside of another has no effect; use one "
             "of them."
+        )
+
+
+def reject_other_than_chains(network: nn.Module, need: str, instead: str = "") -> None:
+    """Raise where a network is no plain `Sequential`, saying what needs one."""
+    if not isinstance(network, nn.Sequential) or (
+        type(network).forward is not nn.Sequential.forward
+    ):
+        raise ValueError(
+            f"{need} a module that is a plain torch.nn.Sequential, such as an MLP, got "
+            f"{type(network).__name__}{instead}."
         )
