@@ -24,9 +24,9 @@ def losses(seed=0, n=N):
     return torch.randn(n, generator=torch.Generator().manual_seed(seed)).double().exp()
 
 
-def objective(cls, n_tasks=N, scales=None, **params):
+def objective(cls, n_tasks=N, constant=None, **params):
     n_warm = params.pop("n_warm", 0)
-    return cls(squared_error, n_tasks=n_tasks, scales=scales, n_warm=n_warm, **params)
+    return cls(squared_error, n_tasks=n_tasks, constant=constant, n_warm=n_warm, **params)
 
 
 def ranked(hard, easy, **params):
@@ -246,13 +246,46 @@ def test_weights_rise_where_losses_are_high_and_stay_on_the_simplex():
     assert made.weights.max() > 0.9 * N  # the maximum over p of a linear function is a corner
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("already_log", [False, True])
+def test_the_end_at_which_a_task_is_dropped_is_that_of_its_score(name, already_log):
+    constant = np.random.default_rng(0).uniform(0.1, 10, size=N)
+    made = OBJECTIVES[name](constant=constant, already_log=already_log)
+    for seed in range(20):
+        s = losses(seed)
+        scores, weights = made.score(s, ALL), made.weigh(s, ALL)
+        made.observe(s, ALL)
+        made.end_epoch()
+        hard, dropped = made.records[-1].hard > 0, (weights == 0).numpy()
+        above = (scores > scores[weights > 0].max()).numpy()
+        assert (hard == (above & dropped & (name != "worst_case"))).all()
+
+
+def test_of_ties_those_ranked_first_are_dropped_as_hard():
+    made = ranked(0.2, 0.4)
+    made.observe(torch.ones(N).double(), ALL)
+    made.end_epoch()
+    assert made.records[0].hard.sum() == 5
+    assert made.records[0].kept.sum() == 10
+
+
+def test_weights_that_fall_to_zero_make_no_suspects():
+    made = OBJECTIVES["worst_case"]()
+    for _ in range(100):
+        made.observe(losses(), ALL)
+        made.end_epoch()
+    assert (made.weights == 0).any()
+    assert not len(made.suspects().tasks)
+    assert len(made.trusted(N)) == N
+
+
 def test_a_scale_makes_losses_relative():
-    scales = np.ones(N)
-    scales[7] = 100.0
+    constant = np.ones(N)
+    constant[7] = 100.0
     s = losses()
     s[7] = 90.0
     assert ranked(0.1, 0).weigh(s, ALL)[7] == 0
-    assert ranked(0.1, 0, scales=scales).weigh(s, ALL)[7] > 0
+    assert ranked(0.1, 0, constant=constant).weigh(s, ALL)[7] > 0
 
 
 def test_every_objective_is_tested():
