@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skmeta.augmentation._refusals import reject_other_than_chains
+from skmeta.augmentation._refusals import layers_of
 
 __all__ = ["IntervalChain"]
 
@@ -56,8 +54,7 @@ class IntervalChain(nn.Sequential):
         ends_in_features: bool,
         n_layers: int,
     ) -> None:
-        reject_other_than_chains(network, "Bounds need")
-        super().__init__(OrderedDict(network._modules))
+        super().__init__(layers_of(network, "Bounds need"))
         self.n_features = n_features
         self.width = width
         self.epsilon = 0.0

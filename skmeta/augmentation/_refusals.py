@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import nn
 
 from skmeta.inner import EpisodeModule, InnerRule
 from skmeta.training import OuterLoop
 
-__all__ = ["reject_kept_tasks", "reject_other_than_chains", "reject_two_augmentations"]
+__all__ = ["layers_of", "reject_kept_tasks", "reject_two_augmentations"]
 
 
 def reject_kept_tasks(module: EpisodeModule) -> None:
@@ -28,8 +30,8 @@ def reject_two_augmentations(outer: OuterLoop) -> None:
         )
 
 
-def reject_other_than_chains(network: nn.Module, need: str, instead: str = "") -> None:
-    """Raise where a network is no plain `Sequential`, saying what needs one."""
+def layers_of(network: nn.Module, need: str, instead: str = "") -> OrderedDict[str, nn.Module]:
+    """Return the layers of a plain `Sequential`; raise for others, saying what needs one."""
     if not isinstance(network, nn.Sequential) or (
         type(network).forward is not nn.Sequential.forward
     ):
@@ -37,3 +39,4 @@ def reject_other_than_chains(network: nn.Module, need: str, instead: str = "") -
             f"{need} a module that is a plain torch.nn.Sequential, such as an MLP, got "
             f"{type(network).__name__}{instead}."
         )
+    return OrderedDict(network._modules)
