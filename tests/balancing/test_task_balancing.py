@@ -63,14 +63,6 @@ def test_it_changes_the_learner_and_is_reproducible(learner, n_splits):
     assert not torch.allclose(one, weights(clone(learner).fit(*data)), rtol=1e-6)
 
 
-@LEARNER
-def test_the_mean_as_aggregator_is_the_bare_learner(learner):
-    data = of_unequal_scale()
-    balanced = TaskBalancing(learner, method=_mean).fit(*data)
-    bare = clone(learner).fit(*data)
-    torch.testing.assert_close(weights(balanced), weights(bare), rtol=0, atol=1e-6)
-
-
 @pytest.mark.parametrize("learner", LEARNERS[1:5], ids=lambda x: type(x).__name__)
 @pytest.mark.parametrize("n_splits", [1, 3])
 def test_so_do_weights_by_the_shared_representation(learner, n_splits):

@@ -55,13 +55,6 @@ def grouped(learner, **params):
 
 
 @LEARNER
-def test_with_one_group_and_no_displacement_it_is_the_learner(learner):
-    X, y, groups, _ = families()
-    model = grouped(learner, n_groups=1, beta=0.0).fit(X, y, groups=groups)
-    assert torch.equal(weights(model), weights(clone(learner).fit(X, y, groups=groups)))
-
-
-@LEARNER
 def test_displacement_and_grouping_change_the_learner(learner):
     X, y, groups, _ = families()
     plain, moved, apart = (
