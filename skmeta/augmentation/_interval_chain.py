@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from skmeta.augmentation._refusals import layers_of
 
 __all__ = ["IntervalChain"]
 
@@ -54,14 +54,7 @@ class IntervalChain(nn.Sequential):
         ends_in_features: bool,
         n_layers: int,
     ) -> None:
-        if not isinstance(network, nn.Sequential) or (
-            type(network).forward is not nn.Sequential.forward
-        ):
-            raise ValueError(
-                "Bounds need a module that is a plain torch.nn.Sequential, such as an MLP, got "
-                f"{type(network).__name__}."
-            )
-        super().__init__(OrderedDict(network._modules))
+        super().__init__(layers_of(network, "Bounds need"))
         self.n_features = n_features
         self.width = width
         self.epsilon = 0.0

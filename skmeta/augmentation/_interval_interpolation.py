@@ -44,7 +44,7 @@ class IntervalInterpolation(BaseMetaTransformer):
         and monotone activations (ReLU, Tanh, Sigmoid, Softplus), as the default one does.
     epsilon : float, default=0.1
         Half the side ε of the box, in units of the features: scale them. It grows linearly from 0
-        over the first 90 % of meta-updates. 0 is the learner itself.
+        over the first 90 % of meta-updates. 0 is the learner itself, see the notes.
     n_layers : int, default=1
         The hidden layers that boxes pass through.
     temperature : float, default=1.0
@@ -71,6 +71,10 @@ class IntervalInterpolation(BaseMetaTransformer):
     its origin in support and query, where the code averages the losses of both; and the weights are
     constants in differentiation, where the code differentiates them, which drives up a loss that is
     well below the others. `HeTRoM` ranks the weighted sums.
+
+    ``epsilon=0`` switches all of it off, which is not where small boxes lead: with losses of 0 the
+    bounds keep their weights, and the loss ℓ of a task that of ``e^(ℓ/T) / (e^(ℓ/T) + 2)``, T the
+    temperature. In the limit ε → 0, as in the first meta-update, tasks of a high loss count more.
 
     Likelihoods, which may be negative, make no sense in these weights: learners that are trained on
     them, such as `BayesianHeadRegressor`, are refused.

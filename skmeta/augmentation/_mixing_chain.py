@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
+
+from skmeta.augmentation._refusals import layers_of
 
 __all__ = ["MixingChain"]
 
@@ -45,14 +45,9 @@ class MixingChain(nn.Sequential):
     def __init__(
         self, network: nn.Module, *, n_features: int, width: int, ends_in_features: bool
     ) -> None:
-        if not isinstance(network, nn.Sequential) or (
-            type(network).forward is not nn.Sequential.forward
-        ):
-            raise ValueError(
-                f"layers='hidden' needs a module that is a plain torch.nn.Sequential, such as an "
-                f"MLP, got {type(network).__name__}; layers='input' works for any."
-            )
-        super().__init__(OrderedDict(network._modules))
+        super().__init__(
+            layers_of(network, "layers='hidden' needs", "; layers='input' works for any")
+        )
         self.n_features = n_features
         self.width = width
         self.depth = 0

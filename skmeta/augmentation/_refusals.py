@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+from torch import nn
+
 from skmeta.inner import EpisodeModule, InnerRule
 from skmeta.training import OuterLoop
 
-__all__ = ["reject_kept_tasks", "reject_two_augmentations"]
+__all__ = ["layers_of", "reject_kept_tasks", "reject_two_augmentations"]
 
 
 def reject_kept_tasks(module: EpisodeModule) -> None:
@@ -24,3 +28,15 @@ def reject_two_augmentations(outer: OuterLoop) -> None:
             "A TaskInterpolation or IntervalInterpolation inside of another has no effect; use one "
             "of them."
         )
+
+
+def layers_of(network: nn.Module, need: str, instead: str = "") -> OrderedDict[str, nn.Module]:
+    """Return the layers of a plain `Sequential`; raise for others, saying what needs one."""
+    if not isinstance(network, nn.Sequential) or (
+        type(network).forward is not nn.Sequential.forward
+    ):
+        raise ValueError(
+            f"{need} a module that is a plain torch.nn.Sequential, such as an MLP, got "
+            f"{type(network).__name__}{instead}."
+        )
+    return OrderedDict(network._modules)

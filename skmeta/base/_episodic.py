@@ -31,7 +31,9 @@ class BaseDeepLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network
 
     _class_way: int | None = None
     _by_class = False
+    _merges_tasks = False  # whether training forgets which task a row is of
     _loss_is_likelihood = False  # minus its logarithm, which may be negative
+    _likelihood_is_of_rows = True  # all outputs of a row together, or the mean over outputs
     _validation: Validation | None = None  # in fit
     # Fewer are too noisy to stop by, and more cost more than the updates of an epoch.
     _n_validation_episodes = 64, 512

@@ -76,6 +76,11 @@ class BaseMetaTransformer(MetaEstimatorMixin, CallbackSupportMixin, SummaryInNot
                 f"{type(self).__name__} needs a learner of skmeta that is trained on meta-batches "
                 f"of tasks, got {type(self.estimator).__name__}."
             )
+        if self._unfitted._merges_tasks:
+            raise ValueError(
+                f"{type(self).__name__} acts on the tasks of meta-batches, but "
+                f"{type(self._unfitted).__name__} is trained on the rows of all tasks merged."
+            )
         task = FitTask.of_fit(self, 1, X, y, {"groups": groups})
         before = vars(self).copy()
         try:
@@ -109,9 +114,65 @@ class BaseMetaTransformer(MetaEstimatorMixin, CallbackSupportMixin, SummaryInNot
             A fitted estimator that knows these tasks alone; this one is left as it was.
         """
         check_is_fitted(self)
-        adapted = copy.copy(self)
-        adapted.estimator_ = self.estimator_.adapt(X, y, **groups_keyword(groups))
-        return adapted
+        return self._around(self.estimator_.adapt(X, y, **groups_keyword(groups)))
+
+    @_learner_has("partial_adapt")  # type: ignore[untyped-decorator]
+    def partial_adapt(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Take in further labelled rows of tasks, keeping what their earlier rows said.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        groups : array-like of shape (n_samples,), default=None
+            The task of each row.
+
+        Returns
+        -------
+        adapted : estimator
+            A fitted estimator that knows the tasks that this one knows, and the new ones; this one
+            is left as it was.
+        """
+        check_is_fitted(self)
+        return self._around(self.estimator_.partial_adapt(X, y, groups))
+
+    @_learner_has("calibrate")  # type: ignore[untyped-decorator]
+    def calibrate(self, parameters: Any) -> Self:
+        """Learn what the parameters of tasks mean, from tasks whose quantities are known.
+
+        Parameters
+        ----------
+        parameters : array-like of shape (n_tasks,) or (n_tasks, n_quantities)
+            The quantities of the known tasks, in the order of `tasks_`.
+
+        Returns
+        -------
+        calibrated : estimator
+            A fitted estimator that knows the quantities of tasks; this one is left as it was.
+        """
+        check_is_fitted(self)
+        return self._around(self.estimator_.calibrate(parameters))
+
+    @_learner_has("set_output")  # type: ignore[untyped-decorator]
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Set what `transform` and `fit_transform` return.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            An array, or a data frame of which library; None leaves it as it is.
+
+        Returns
+        -------
+        self : estimator
+            This estimator.
+        """
+        self.estimator.set_output(transform=transform)
+        if "estimator_" in vars(self):
+            self.estimator_.set_output(transform=transform)
+        return self
 
     def predict(self, X: Any, groups: Any = None, **options: Any) -> Any:
         """Predict each row by the model of its task.
@@ -257,6 +318,12 @@ class BaseMetaTransformer(MetaEstimatorMixin, CallbackSupportMixin, SummaryInNot
         check_is_fitted(self)
         labels: NDArray[Any] = self.estimator_.tasks_
         return labels
+
+    def _around(self, learner: Any) -> Self:
+        """Return a copy of this one around another fitted learner."""
+        other = copy.copy(self)
+        other.estimator_ = learner
+        return other
 
     def _summary(self) -> dict[str, Any]:
         return self._learner._summary()

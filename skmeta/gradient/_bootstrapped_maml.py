@@ -37,7 +37,8 @@ class _BootstrappedSteps(GradientSteps):
 
     def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
         """Return ``μ(target, w_K)``, the target held fixed (equation 2)."""
-        adapted = self.adapt(episode.support_X, episode.support_y, episode.support_mask)
+        state = self.adapt(episode.support_X, episode.support_y, episode.support_mask)
+        adapted = {name: state[name] for name in self.networks.start()}  # what is counted is none
         with torch.no_grad():
             target = self._target({name: w.detach() for name, w in adapted.items()}, episode)
         if self.matching == "weights":

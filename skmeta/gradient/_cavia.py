@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
+from torch.func import grad
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
@@ -39,14 +40,10 @@ class _ContextNetworks(TaskNetworks):
         return output
 
     def slope(self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
-        second_order = torch.is_grad_enabled()
-        with torch.enable_grad():
-            context = self.for_each(weights, X.shape[0])["context"]
-            if not (second_order and context.requires_grad):
-                context = context.detach().clone().requires_grad_()
-            losses = (self.loss(self.run({"context": context}, X), y) * share).sum()
-            (gradient,) = torch.autograd.grad(losses, context, create_graph=second_order)
-        return {"context": gradient}
+        def losses(contexts: TaskTensors) -> Tensor:
+            return (self.loss(self.run(contexts, X), y) * share).sum()
+
+        return grad(losses)(self.for_each(weights, X.shape[0]))
 
 
 class _ContextSteps(GradientSteps):

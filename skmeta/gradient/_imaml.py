@@ -88,6 +88,11 @@ class _Implicit(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> Any:
+        if torch.is_grad_enabled():  # its derivative would silently be 0
+            raise ValueError(
+                "The implicit meta-gradient of IMAML cannot be differentiated again; "
+                "TaskGrouping with detach=True does without."
+            )
         with torch.enable_grad():
             solved = ctx.solve(torch.cat([v.flatten(1) for v in slopes], dim=1))
         parts = torch.split(solved, [v[0].numel() for v in slopes], dim=1)

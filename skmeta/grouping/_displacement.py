@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from skmeta.inner import Episode, EpisodeModule
 from skmeta.training import MeanGradient, MeanOverTasks, TaskGradients, mean_over_tasks
@@ -87,14 +86,13 @@ class DisplacedGradient:
             displaced, _ = tasks.gradients(at)
             return {name: mean_over_tasks(parts, weights) for name, parts in displaced.items()}
 
-        def loss(at: Weights) -> Tensor:
-            gradients, _ = tasks.gradients(at)
-            apart = _deviations(gradients, weights, own)
-            moved = {name: w + self.beta * apart[name] for name, w in at.items()}
-            return mean_over_tasks(tasks.losses(moved), weights)
-
-        found: Weights = grad(loss)(tasks.weights)
-        return found
+        at = {name: w.detach().requires_grad_() for name, w in tasks.weights.items()}
+        gradients, _ = tasks.gradients(at)
+        apart = _deviations(gradients, weights, own)
+        moved = {name: w + self.beta * apart[name] for name, w in at.items()}
+        loss = mean_over_tasks(tasks.losses(moved), weights)
+        slopes = torch.autograd.grad(loss, list(at.values()), materialize_grads=True)
+        return dict(zip(at, slopes, strict=True))
 
 
 def _deviations(gradients: Weights, weights: Tensor | None, own: tuple[str, ...]) -> Weights:

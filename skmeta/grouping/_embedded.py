@@ -43,11 +43,3 @@ class EmbeddedTasks(BaseMetaTransformer):
             device=learner.device,
             random_state=seed,
         )
-
-    @property
-    def _unfitted(self) -> Any:
-        """Return the learner at the bottom, as a parameter."""
-        learner = self.estimator
-        while isinstance(learner, BaseMetaTransformer):
-            learner = learner.estimator
-        return learner

@@ -59,7 +59,7 @@ class TaskGrouping(EmbeddedTasks):
     detach : bool, default=True
         Whether displacements are constants in differentiation, as in the paper. False
         differentiates through them, as the authors' code does: the penalty is twice as strong, and
-        costs Hessian-vector products.
+        costs Hessian-vector products. `IMAMLRegressor` and its classifier cannot do that.
     random_state : int, RandomState instance or None, default=None
         Draws the probe of the embedding and the groups. The learner has its own.
 

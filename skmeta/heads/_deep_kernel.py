@@ -175,6 +175,7 @@ class _DeepKernelLearner(EpisodicParams, BaseDeepLearner):
 
     _rule_class = _DeepKernel
     _loss_is_likelihood = True
+    _likelihood_is_of_rows = False
 
     @property
     def _n_means(self) -> int:

@@ -283,6 +283,8 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
     beta: float = 0.5
     temperature: float = 4.0
 
+    _merges_tasks = True
+
     @property
     def _class_way(self) -> int | None:  # type: ignore[override]
         return None  # a minibatch has all classes

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import entr
 from sklearn.utils.validation import check_scalar
 
 from skmeta.base._deep import BaseDeepLearner
-from skmeta.base._targets import MetaClassifierMixin
 from skmeta.base._wrapper import BaseMetaTransformer
+from skmeta.robust._constant_losses import constant_losses
 from skmeta.robust._log_normal import LogNormalWindow
 from skmeta.robust._ranked_range import RankedRange, ranks
-from skmeta.robust._selection import SelectedTasks, share
+from skmeta.robust._selection import SelectedTasks, Suspects, share
 from skmeta.robust._streaming import StreamingThresholds
 from skmeta.robust._worst_case import WorstCaseWeights
 from skmeta.tasks import TaskData
@@ -31,7 +30,6 @@ Array = NDArray[np.float64]
 _GUIDANCE = (None, "lognormal", "streaming", "worst_case")
 _TWO_PASSES_PAY = 1 / 3  # a pass without a graph costs what differentiating a third of it does
 _EVALUATIONS = 10  # episodes that a task's final loss is the mean of
-_LEAST_SCALE = 1e-3  # of a task, beside that of all rows
 
 
 class HeTRoM(BaseMetaTransformer):
@@ -69,8 +67,9 @@ class HeTRoM(BaseMetaTransformer):
         are high, as in TR-MAML.
     rank_by : {"loss", "relative"}, default="loss"
         What is ranked: losses, or losses relative to that of the task's best constant prediction
-        (its target variance, or the entropy of its class frequencies). The latter keeps tasks of a
-        large scale from being the hard ones.
+        (its target variance, or the entropy of its class frequencies): divided by it, or for
+        learners trained on a likelihood what they exceed it by. The latter keeps tasks of a large
+        scale from being the hard ones.
     warm_up : float, default=0.1
         The share of meta-updates, the first ones, in which all tasks count: at first every task
         is hard.
@@ -93,7 +92,8 @@ class HeTRoM(BaseMetaTransformer):
     estimator_ : estimator
         The trained learner. Its own attributes can be read from this one too.
     m_, k_ : int
-        The ranks of the paper, for whole meta-batches: tasks ``m_ + 1`` to ``k_`` count.
+        The ranks of the paper, for whole meta-batches: tasks ``m_ + 1`` to ``k_`` count. Only with
+        ``guidance=None`` and without a buffer: otherwise their number changes.
     task_losses_ : ndarray of shape (n_tasks,)
         The loss of each training task after training, a mean over ten episodes, in the units that
         the network sees; NaN for tasks too small to be trained on, and for those held out to
@@ -104,9 +104,11 @@ class HeTRoM(BaseMetaTransformer):
     thresholds_ : ndarray of shape (n_epochs, 2)
         Scores that counted were at or above the first and below the second; means over updates.
     suspect_tasks_ : structured ndarray
-        Tasks that were dropped in more than half of the last half of training, the most striking
-        first, with fields ``task``, ``reason`` ("hard" or "easy"), ``loss``, and ``dropped``, the
-        share of meta-updates.
+        Tasks that were dropped in more than half of the last half of training, with fields
+        ``task``, ``reason`` ("hard" or "easy", the end at which they mostly were), ``loss``, and
+        ``dropped``, the share of meta-updates. Those dropped most often come first, and of equals
+        those farthest from the median score, which is what `rank_by` says. There are none with
+        ``guidance="worst_case"``.
     tasks_ : ndarray of shape (n_tasks,)
         Labels of the tasks that the estimator knows.
 
@@ -201,14 +203,21 @@ class HeTRoM(BaseMetaTransformer):
     def _after_fit(self, learner: BaseDeepLearner) -> None:
         objective: SelectedTasks = learner.net_.criterion_
         records = objective.records
-        self.m_, self.k_ = ranks(objective.n_per_update, self.drop_hardest, self.drop_easiest)
+        for name in ("m_", "k_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+        if isinstance(objective, RankedRange) and not self.buffer_size:
+            self.m_, self.k_ = ranks(objective.n_per_update, self.drop_hardest, self.drop_easiest)
         n_tasks = len(learner.tasks_)
         drawn = np.reshape([record.drawn for record in records], (-1, n_tasks))
         kept = np.reshape([record.kept for record in records], (-1, n_tasks))
         self.task_selection_ = share(kept, drawn)
         self.thresholds_ = np.reshape([record.thresholds for record in records], (-1, 2))
         self.task_losses_ = _final_losses(learner)
-        self.suspect_tasks_ = _suspects(learner.tasks_, self.task_losses_, *objective.suspects())
+        losses = torch.from_numpy(self.task_losses_).to(objective.drawn.device)
+        scores = objective.score(losses, torch.arange(n_tasks, device=losses.device))
+        self.suspect_tasks_ = _suspects(
+            learner.tasks_, self.task_losses_, scores.cpu().numpy(), objective.suspects()
+        )
 
 
 def _objective(
@@ -217,7 +226,7 @@ def _objective(
     """Return the class of the meta-loss, its parameters filled in."""
     shared: dict[str, Any] = {
         "n_tasks": data.table.n_tasks,
-        "scales": _constant_losses(learner, data) if params["rank_by"] == "relative" else None,
+        "constant": constant_losses(learner, data) if params["rank_by"] == "relative" else None,
         "n_warm": round(params["warm_up"] * learner.max_iter),
         "already_log": learner._loss_is_likelihood,
     }
@@ -230,30 +239,6 @@ def _objective(
         case "worst_case":
             return partial(WorstCaseWeights, lr=params["guidance_lr"], **shared)
     return partial(RankedRange, buffer_size=params["buffer_size"], **shares, **shared)
-
-
-def _constant_losses(learner: BaseDeepLearner, data: TaskData) -> Array:
-    """Return the loss of the best constant prediction of each task."""
-    if learner._class_way is not None:
-        return np.ones(data.table.n_tasks)  # episodes have their classes in equal parts
-    y = learner._encode(data).astype(np.float64)
-    owner = data.owners
-    sizes = np.maximum(data.sizes, 1)[:, None]
-    mean = _sums(y, owner, data.table.n_tasks) / sizes
-    if isinstance(learner, MetaClassifierMixin):
-        constant = entr(mean).sum(axis=1)
-        whole = entr(y.mean(axis=0)).sum()
-    else:
-        constant = (_sums(np.square(y - mean[owner]), owner, data.table.n_tasks) / sizes).mean(1)
-        whole = y.var(axis=0).mean()
-    floor = _LEAST_SCALE * whole
-    return np.maximum(constant, floor if floor > 0 else 1.0)
-
-
-def _sums(rows: Array, owner: NDArray[np.int64], n_tasks: int) -> Array:
-    sums = np.zeros((n_tasks, rows.shape[1]))
-    np.add.at(sums, owner, rows)
-    return sums
 
 
 def _final_losses(learner: BaseDeepLearner) -> Array:
@@ -276,16 +261,17 @@ def _final_losses(learner: BaseDeepLearner) -> Array:
 
 
 def _suspects(
-    labels: NDArray[Any], losses: Array, tasks: NDArray[np.int64], dropped: Array
+    labels: NDArray[Any], losses: Array, scores: Array, suspects: Suspects
 ) -> NDArray[Any]:
-    """Return what is known of suspect tasks, those farthest from the median loss first."""
-    distance = losses[tasks] - np.nanmedian(losses)
-    order = np.lexsort((-np.abs(distance), -dropped))
-    tasks, dropped, distance = tasks[order], dropped[order], distance[order]
+    """Return what is known of suspect tasks, those farthest from the median score first."""
+    distance = np.abs(scores - np.nanmedian(scores))[suspects.tasks]
+    order = np.lexsort((-distance, -suspects.dropped))
+    tasks = suspects.tasks[order]
     found = np.empty(
         len(tasks),
         dtype=[("task", labels.dtype), ("reason", "U4"), ("loss", float), ("dropped", float)],
     )
-    found["task"], found["loss"], found["dropped"] = labels[tasks], losses[tasks], dropped
-    found["reason"] = np.where(distance > 0, "hard", "easy")
+    found["task"], found["loss"] = labels[tasks], losses[tasks]
+    found["dropped"] = suspects.dropped[order]
+    found["reason"] = np.where(suspects.hard[order], "hard", "easy")
     return found

@@ -66,4 +66,5 @@ class LogNormalWindow(SelectedTasks):
         sigma = torch.where(sigma > 0, sigma, torch.inf)
         ends = mu + self.z * sigma
         weights = within(logs, ends[0], ends[1], mu)
-        return Choice(weights, self.unlog(ends), {"moments": moments, "mass": mass})
+        learned = {"moments": moments, "mass": mass}
+        return Choice(weights, self.unlog(ends), logs >= ends[1], learned)

@@ -50,14 +50,15 @@ class RankedRange(SelectedTasks):
             low, high, center = self._thresholds(scores)
             past = torch.cat([self.past, scores.to(self.past.dtype)])[-len(self.past) :]
             weights = within(scores, low, high, center)
-            return Choice(weights, torch.stack([low, high]), {"past": past})
+            return Choice(weights, torch.stack([low, high]), scores >= high, {"past": past})
         # By rank, so that ties do not change how many count.
         ordered, order = scores.sort(descending=True, stable=True)
         m, k = ranks(len(scores), self.drop_hardest, self.drop_easiest)
         weights = torch.zeros_like(scores).index_fill(0, order[m:k], len(scores) / (k - m))
         low = ordered[k - 1] if k < len(scores) else scores.new_full((), -torch.inf)
         high = ordered[m - 1] if m else scores.new_full((), torch.inf)
-        return Choice(weights, torch.stack([low, high]))
+        above = torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order[:m], True)
+        return Choice(weights, torch.stack([low, high]), above)
 
     def _thresholds(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         known = torch.cat([scores, self.past.to(scores.dtype)])

@@ -13,7 +13,7 @@ from torch import Tensor
 from skmeta.inner._losses import RowLoss
 from skmeta.training import MeanOverTasks
 
-__all__ = ["Choice", "EpochRecord", "SelectedTasks", "median", "share", "within"]
+__all__ = ["Choice", "EpochRecord", "SelectedTasks", "Suspects", "median", "share", "within"]
 
 _LEAST_LOSS = 1e-12
 _MOSTLY = 0.5  # share of meta-updates in which suspect tasks were dropped
@@ -25,14 +25,16 @@ class EpochRecord:
 
     Parameters
     ----------
-    drawn, kept : ndarray of shape (n_tasks,)
-        How often each task was drawn, and how often it counted.
+    drawn, kept, hard : ndarray of shape (n_tasks,)
+        How often each task was drawn, how often it counted, and how often it was dropped at the
+        hard end.
     thresholds : ndarray of shape (2,)
         Scores at and above which, and below which, tasks counted; means over updates.
     """
 
     drawn: NDArray[np.float64]
     kept: NDArray[np.float64]
+    hard: NDArray[np.float64]
     thresholds: NDArray[np.float64]
 
 
@@ -46,13 +48,35 @@ class Choice:
         How much each counts, 1 on average.
     thresholds : Tensor of shape (2,)
         Scores at and above which, and below which, tasks count.
+    above : Tensor of shape (n_tasks,)
+        Whether each is at the hard end, beyond the second threshold.
     learned : dict of Tensor, default={}
         New values of buffers, for the next meta-batches.
     """
 
     weights: Tensor
     thresholds: Tensor
+    above: Tensor
     learned: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Tasks that were mostly dropped.
+
+    Parameters
+    ----------
+    tasks : ndarray of shape (n_suspects,)
+        Their numbers.
+    dropped : ndarray of shape (n_suspects,)
+        The share of the meta-updates they were drawn for in which they were dropped.
+    hard : ndarray of shape (n_suspects,)
+        Whether that was mostly at the hard end.
+    """
+
+    tasks: NDArray[np.int64]
+    dropped: NDArray[np.float64]
+    hard: NDArray[np.bool_]
 
 
 class SelectedTasks(MeanOverTasks):
@@ -64,8 +88,9 @@ class SelectedTasks(MeanOverTasks):
         The loss of each row.
     n_tasks : int
         The number of training tasks.
-    scales : array of shape (n_tasks,), default=None
-        What losses are divided by before they are compared: scores. None compares losses.
+    constant : array of shape (n_tasks,), default=None
+        The loss of each task's best constant prediction, which losses are compared relative to:
+        scores. None compares losses.
     n_warm : int
         The number of first updates in which all tasks count alike.
     already_log : bool, default=False
@@ -74,10 +99,11 @@ class SelectedTasks(MeanOverTasks):
 
     selects = True
 
-    scales: Tensor | None
+    constant: Tensor | None
     n_seen: Tensor
     drawn: Tensor
     kept: Tensor
+    hard: Tensor
     reached: Tensor
 
     def __init__(
@@ -85,7 +111,7 @@ class SelectedTasks(MeanOverTasks):
         loss: RowLoss,
         *,
         n_tasks: int,
-        scales: NDArray[np.float64] | None = None,
+        constant: NDArray[np.float64] | None = None,
         n_warm: int,
         already_log: bool = False,
     ) -> None:
@@ -93,11 +119,13 @@ class SelectedTasks(MeanOverTasks):
         self.n_warm = n_warm
         self.already_log = already_log
         self.register_buffer(
-            "scales", None if scales is None else torch.as_tensor(scales, dtype=torch.float64)
+            "constant",
+            None if constant is None else torch.as_tensor(constant, dtype=torch.float64),
         )
         self.register_buffer("n_seen", torch.zeros(()))
         self.register_buffer("drawn", torch.zeros(n_tasks))
         self.register_buffer("kept", torch.zeros(n_tasks))
+        self.register_buffer("hard", torch.zeros(n_tasks))
         self.register_buffer("reached", torch.zeros(2))
         self.n_reached = 0
         self.records: list[EpochRecord] = []
@@ -109,10 +137,10 @@ class SelectedTasks(MeanOverTasks):
 
     def score(self, losses: Tensor, tasks: Tensor) -> Tensor:
         """Return losses in the units in which tasks are compared."""
-        if self.scales is None:
+        if self.constant is None:
             return losses
-        scales = self.scales[tasks].to(losses.dtype)
-        return losses - scales.log() / 2 if self.already_log else losses / scales
+        constant = self.constant[tasks].to(losses.dtype)
+        return losses - constant if self.already_log else losses / constant
 
     def logs(self, scores: Tensor) -> Tensor:
         """Return the logarithms of scores."""
@@ -127,7 +155,8 @@ class SelectedTasks(MeanOverTasks):
         choice = self.choose(self.score(losses, tasks), tasks)
         weights = choice.weights
         weights = torch.where(self.n_seen < self.n_warm, torch.ones_like(weights), weights)
-        self.latest = {"of_tasks": weights, "thresholds": choice.thresholds, **choice.learned}
+        found = {"of_tasks": weights, "above": choice.above, "thresholds": choice.thresholds}
+        self.latest = found | choice.learned
         return weights
 
     @torch.no_grad()
@@ -141,6 +170,7 @@ class SelectedTasks(MeanOverTasks):
         kept = (latest.pop("of_tasks") > 0).to(self.kept.dtype)
         self.drawn.index_add_(0, tasks, torch.ones_like(kept))
         self.kept.index_add_(0, tasks, kept)
+        self.hard.index_add_(0, tasks, latest.pop("above").to(kept) * (1 - kept))
         self.reached += latest.pop("thresholds")
         self.n_reached += 1
         self.n_seen += 1
@@ -149,24 +179,27 @@ class SelectedTasks(MeanOverTasks):
 
     def end_epoch(self) -> None:
         """Put the counts of the epoch on record."""
-        seen = self.drawn, self.kept, self.reached / max(self.n_reached, 1)
+        thresholds = self.reached / max(self.n_reached, 1)
+        seen = self.drawn, self.kept, self.hard, thresholds
         self.records.append(EpochRecord(*(part.double().cpu().numpy().copy() for part in seen)))
-        for count in (self.drawn, self.kept, self.reached):
+        for count in (self.drawn, self.kept, self.hard, self.reached):
             count.zero_()
         self.n_reached = 0
 
-    def suspects(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the tasks mostly dropped in the last half of training, and how often each was."""
+    def suspects(self) -> Suspects:
+        """Return the tasks mostly dropped in the last half of training."""
         late, none = self.records[len(self.records) // 2 :], np.zeros(len(self.drawn))
-        drawn = sum((record.drawn for record in late), none)
-        kept = sum((record.kept for record in late), none)
-        dropped = 1 - share(kept, drawn)
+        drawn, kept, hard = (
+            sum((getattr(record, name) for record in late), none)
+            for name in ("drawn", "kept", "hard")
+        )
+        dropped = share(drawn - kept, drawn)
         tasks = np.flatnonzero(dropped > _MOSTLY)
-        return tasks, dropped[tasks]
+        return Suspects(tasks, dropped[tasks], 2 * hard[tasks] > (drawn - kept)[tasks])
 
     def trusted(self, n_tasks: int) -> NDArray[np.int64]:
         """Return the numbers of the tasks that mostly counted; all if none did."""
-        tasks = np.setdiff1d(np.arange(n_tasks), self.suspects()[0])
+        tasks = np.setdiff1d(np.arange(n_tasks), self.suspects().tasks)
         return tasks if len(tasks) else np.arange(n_tasks)
 
 

@@ -48,7 +48,7 @@ class StreamingThresholds(SelectedTasks):
         above = (logs > ends[:, None]).to(self.ends.dtype).mean(dim=1)
         weights = within(logs, low, high, median(logs))
         moved = ends.to(self.ends.dtype) + self.lr * (above - self.above)
-        return Choice(weights, self.unlog(ends), {"ends": moved})
+        return Choice(weights, self.unlog(ends), logs >= high, {"ends": moved})
 
     def _ends(self, logs: Tensor) -> Tensor:
         """Return the thresholds, at first the quantiles of a meta-batch."""

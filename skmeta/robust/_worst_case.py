@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.robust._selection import Choice, SelectedTasks
+from skmeta.robust._selection import Choice, SelectedTasks, Suspects
 
 __all__ = ["WorstCaseWeights"]
 
@@ -42,7 +43,13 @@ class WorstCaseWeights(SelectedTasks):
         rise = (scores / scores.abs().mean().clamp(min=1e-12)).to(self.weights.dtype)
         risen = _on_simplex(self.weights.index_add(0, tasks, rise, alpha=self.lr))
         open_ended = scores.new_tensor([-torch.inf, torch.inf])
-        return Choice(self.weights[tasks].to(scores.dtype), open_ended, {"weights": risen})
+        now, none = self.weights[tasks].to(scores.dtype), torch.zeros_like(scores, dtype=torch.bool)
+        return Choice(now, open_ended, none, {"weights": risen})
+
+    def suspects(self) -> Suspects:
+        """Return none: a weight that has fallen to 0 belongs to a task that is learned well."""
+        none = np.zeros(0)
+        return Suspects(none.astype(np.int64), none, none.astype(bool))
 
 
 def _on_simplex(weights: Tensor) -> Tensor:

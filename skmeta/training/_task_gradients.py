@@ -61,8 +61,13 @@ class TaskGradients:
         self.batched = False
 
     def gradients(self, weights: Weights) -> tuple[Weights, Tensor]:
-        """Return the gradient of each task's loss, and the losses."""
-        found: tuple[Weights, Tensor] = self._over_tasks(grad_and_value(self._loss), weights)
+        """Return the gradient of each task's loss, and the losses.
+
+        They can be differentiated by `weights` that require it.
+        """
+        # Rules that call on autograd themselves run under its plain form alone.
+        one_task = grad_and_value(self._loss) if self.batched else self._differentiated
+        found: tuple[Weights, Tensor] = self._over_tasks(one_task, weights)
         return found
 
     def losses(self, weights: Weights) -> Tensor:
@@ -75,6 +80,15 @@ class TaskGradients:
         values = {f"module.{name}": w for name, w in weights.items()}
         losses: Tensor = functional_call(self.whole, values, (one,))
         return losses[0]
+
+    def _differentiated(self, weights: Weights, parts: Weights) -> tuple[Weights, Tensor]:
+        again = any(w.requires_grad for w in weights.values())
+        at = weights if again else {n: w.detach().requires_grad_() for n, w in weights.items()}
+        loss = self._loss(at, parts)
+        slopes = torch.autograd.grad(
+            loss, list(at.values()), create_graph=again, materialize_grads=True
+        )
+        return dict(zip(at, slopes, strict=True)), loss if again else loss.detach()
 
     def _over_tasks(self, function: Callable[..., Any], weights: Weights) -> Any:
         """Call a function of one task for all; `weights` may have a dimension of tasks."""

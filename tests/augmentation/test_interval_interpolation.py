@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone, is_regressor
 from sklearn.model_selection import GridSearchCV
 
@@ -26,6 +27,7 @@ from skmeta import (
     TaskGrouping,
     TaskInterpolation,
 )
+from skmeta.training import MeanOverTasks, OuterLoop
 
 SHORT = {
     "hidden_layer_sizes": (8,), "max_iter": 12, "meta_batch_size": 5, "random_state": 0,
@@ -47,19 +49,38 @@ def tasks():
     return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
 
 
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
-
-
 def fitted(model, tasks):
+    return fitted_as_it_is(clone(model), tasks)
+
+
+def fitted_as_it_is(model, tasks):
     y = tasks.target if is_regressor(model) else tasks.target > 0
-    return clone(model).fit(tasks.data, y, groups=tasks.groups)
+    return model.fit(tasks.data, y, groups=tasks.groups)
+
+
+class _TaskWeights(MeanOverTasks):
+    """Weights ``softmax([ℓ, 0, 0] / T)_1`` of the losses themselves, T = 0.5."""
+
+    def weigh(self, losses, tasks):
+        own = (losses / 0.5).exp()
+        return own / (own + 2)
 
 
 @LEARNER
-def test_without_boxes_it_is_the_learner_to_the_bit(learner, tasks):
-    model = fitted(IntervalInterpolation(learner, epsilon=0), tasks)
-    assert torch.equal(weights(model), weights(fitted(learner, tasks)))
+def test_small_boxes_leave_the_learner_with_tasks_weighted_by_their_losses(learner, tasks):
+    """The limit, which is not what is had without boxes: bounds of loss 0 keep their weights."""
+    learner = clone(learner).set_params(optimizer=torch.optim.SGD)
+    weighted = clone(learner)
+    weighted._outer = OuterLoop(objective=lambda learner, data: _TaskWeights)
+    limit = weights(fitted_as_it_is(weighted, tasks))
+    errors = [
+        (weights(fitted(IntervalInterpolation(learner, epsilon=e, temperature=0.5), tasks)) - limit)
+        .norm()
+        .item()
+        for e in (1e-2, 1e-6)
+    ]
+    assert errors[1] < 1e-6 < errors[0]
+    assert (weights(fitted(learner, tasks)) - limit).norm() > 1e3 * errors[1]
 
 
 @LEARNER

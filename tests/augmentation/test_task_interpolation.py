@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone, is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -63,10 +64,6 @@ LABELS = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def tasks():
     return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 def fitted(model, tasks):
@@ -238,9 +235,9 @@ def test_a_body_that_is_no_sequence_can_mix_inputs_alone(tasks):
 
 
 @pytest.mark.parametrize(
-    "name", ["MultiHeadRegressor", "MultiHeadClassifier", "GoodEmbeddingRegressor",
-             "GoodEmbeddingClassifier", "CAMELRegressor"],
-)  # fmt: skip
+    "name",
+    ["MultiHeadRegressor", "MultiHeadClassifier", "GoodEmbeddingRegressor", "CAMELRegressor"],
+)
 def test_learners_that_keep_training_tasks_are_refused(name, tasks):
     learner = getattr(skmeta, name)(hidden_layer_sizes=(8,), max_iter=2)
     model = TaskInterpolation(learner)

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -53,10 +54,6 @@ def _mean(jacobian):
     return jacobian.mean(dim=0)
 
 
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
-
-
 @LEARNER
 @pytest.mark.parametrize("n_splits", [1, 3])
 def test_it_changes_the_learner_and_is_reproducible(learner, n_splits):
@@ -64,14 +61,6 @@ def test_it_changes_the_learner_and_is_reproducible(learner, n_splits):
     one, other = (weights(TaskBalancing(learner, n_splits=n_splits).fit(*data)) for _ in range(2))
     assert torch.equal(one, other)
     assert not torch.allclose(one, weights(clone(learner).fit(*data)), rtol=1e-6)
-
-
-@LEARNER
-def test_the_mean_as_aggregator_is_the_bare_learner(learner):
-    data = of_unequal_scale()
-    balanced = TaskBalancing(learner, method=_mean).fit(*data)
-    bare = clone(learner).fit(*data)
-    torch.testing.assert_close(weights(balanced), weights(bare), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("learner", LEARNERS[1:5], ids=lambda x: type(x).__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from _episodes import ragged
 from _meta_gradients import gradient_of, modules
 from sklearn.base import clone
@@ -27,10 +28,6 @@ SHORT = {"hidden_layer_sizes": (8,), "max_iter": 15, "meta_batch_size": 4, "rand
 LEARNERS = [MAMLRegressor(n_shots=3, **SHORT), MultiHeadRegressor(**SHORT)]
 TASKS = make_linear_tasks(12, 10, 3, random_state=0)
 DATA = TASKS.data, TASKS.target, TASKS.groups
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 @pytest.mark.parametrize("learner", LEARNERS, ids=lambda x: type(x).__name__)

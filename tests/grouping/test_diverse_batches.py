@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
@@ -41,10 +42,6 @@ def lopsided(n_tasks=30, n_rare=3, n_rows=12, seed=0):
 
 def diverse(learner=LEARNER, **params):
     return DiverseBatches(learner, **{"embedding": EMBEDDING, "random_state": 0} | params)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 @METHODS

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
@@ -53,17 +54,6 @@ def grouped(learner, **params):
     )
 
 
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
-
-
-@LEARNER
-def test_with_one_group_and_no_displacement_it_is_the_learner(learner):
-    X, y, groups, _ = families()
-    model = grouped(learner, n_groups=1, beta=0.0).fit(X, y, groups=groups)
-    assert torch.equal(weights(model), weights(clone(learner).fit(X, y, groups=groups)))
-
-
 @LEARNER
 def test_displacement_and_grouping_change_the_learner(learner):
     X, y, groups, _ = families()
@@ -86,7 +76,7 @@ def test_groups_of_unlike_tasks_mix_families_and_of_like_tasks_part_them(seed):
         shares[how] = [of_task[model.labels_ == group].mean() for group in (0, 1)]
     assert sorted(shares["similar"]) == [0.0, 1.0]
     assert all(0.4 <= share <= 0.6 for share in shares["mixed"])
-    assert all(0.1 <= share <= 0.9 for share in shares["dissimilar"])
+    assert all(0.25 <= share <= 0.75 for share in shares["dissimilar"])
 
 
 def test_what_is_known_of_the_tasks():

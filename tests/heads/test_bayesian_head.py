@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import BayesianRidge, Ridge
 from torch import nn
 
 import skmeta
@@ -57,6 +57,24 @@ def test_without_a_learned_prior_it_is_ridge(tasks):
     ridge.fit(np.column_stack([X, np.ones(6)]), y)
     expected = ridge.predict(np.column_stack([tasks.data, np.ones(len(tasks.data))]))
     np.testing.assert_allclose(model.adapt(X, y).predict(tasks.data), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_shots", [4, 40])
+def test_on_fixed_features_it_is_scikit_learns_bayesian_ridge(tasks, n_shots):
+    """Of the same precisions: scikit-learn's are learned from the rows, and then given to ours."""
+    params = {"hidden_layer_sizes": (6,), "normalize_y": False, "max_iter": 0, "random_state": 0}
+    features = BayesianHeadRegressor(**params)
+    features.fit(tasks.data, tasks.target, groups=tasks.groups)
+    F = np.column_stack([features.transform(tasks.data), np.ones(len(tasks.data))])
+    X, y = tasks.data[:n_shots], tasks.target[:n_shots]
+    ridge = BayesianRidge(fit_intercept=False, alpha_1=1, alpha_2=1, lambda_1=1, lambda_2=1)
+    mean, std = ridge.fit(F[:n_shots], y).predict(F, return_std=True)
+    model = BayesianHeadRegressor(**params, noise=ridge.alpha_**-0.5)
+    model.fit(tasks.data, tasks.target, groups=tasks.groups)
+    with_prior(model, np.zeros((7, 1)), ridge.lambda_**-0.5 * np.eye(7))
+    found, found_std = model.adapt(X, y).predict(tasks.data, return_std=True)
+    np.testing.assert_allclose(found, mean, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found_std, std, rtol=1e-6)
 
 
 def test_without_rows_it_is_the_prior(tasks):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from torch import nn
 
@@ -28,6 +30,24 @@ def test_a_fixed_head_on_given_features_is_scikit_learns_ridge(tasks, n_shots):
     expected = ridge.predict(np.column_stack([tasks.data, np.ones(len(tasks.data))]))
     np.testing.assert_allclose(model.adapt(X, y).predict(tasks.data), expected, rtol=1e-6)
     assert model.alpha_ == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("n_shots", [2, 15])
+def test_its_dual_is_scikit_learns_kernel_ridge(tasks, n_shots):
+    """A head is made of the dual variables of the linear kernel on learned features."""
+    model = RidgeHeadRegressor(
+        hidden_layer_sizes=(6,), normalize_y=False, max_iter=5, random_state=0
+    ).fit(tasks.data, tasks.target, groups=tasks.groups)
+    X, y = tasks.data[:n_shots], tasks.target[:n_shots]
+    F = np.column_stack([model.transform(X), np.ones(n_shots)])
+    kernel = KernelRidge(alpha=model.alpha_ * n_shots, kernel="linear").fit(F, y)
+    rows = (torch.as_tensor(part)[None] for part in (X, y[:, None], np.ones(n_shots)))
+    with torch.no_grad():
+        head = model.net_.module_.adapt(*rows)["head"][0, :, 0]
+    np.testing.assert_allclose(head, F.T @ kernel.dual_coef_, rtol=1e-7, atol=1e-9)
+    rest = np.column_stack([model.transform(tasks.data), np.ones(len(tasks.data))])
+    found = model.adapt(X, y).predict(tasks.data)
+    np.testing.assert_allclose(found, kernel.predict(rest), rtol=1e-7, atol=1e-9)
 
 
 def test_the_penalty_is_learned(tasks):

@@ -95,6 +95,54 @@ def test_the_regression_is_scikit_learns(C, n_rows):
     )
 
 
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_dual_variables_of_a_regression_scale_with_its_targets(scale):
+    X = RNG.normal(size=(15, 3))
+    y = X.sum(axis=1, keepdims=True) + RNG.normal(size=(15, 1))
+    one = _SupportVectorRegression(nn.Identity(), 3, C=0.5, ridge=1.0, epsilon=0.2)
+    other = _SupportVectorRegression(
+        nn.Identity(), 3, C=scale * 0.5, ridge=1.0, epsilon=scale * 0.2
+    )
+    beta = dual_of(one, X, y)[1]
+    assert (np.abs(beta) > 1e-3).any()
+    assert (np.abs(beta) < 1e-6).any()
+    np.testing.assert_allclose(dual_of(other, X, scale * y)[1], scale * beta, atol=scale * 1e-7)
+
+
+@pytest.mark.parametrize("scale", [0.1, 5.0])
+def test_dual_variables_scale_against_the_kernel(scale):
+    """With K → s²K they are those of C → s²C, over s²: scores do not change."""
+    labels = np.arange(12) % 3
+    X = RNG.normal(size=(12, 4)) + labels[:, None]
+    F = torch.tensor(np.column_stack([X, np.ones(12)]))
+    K = F @ F.mT + torch.eye(12)
+    mask = torch.ones(1, 1, 12, dtype=torch.float64)
+    for make, y in (
+        (lambda C: _MulticlassSVM(nn.Identity(), 4, 3, C=C, ridge=1.0), np.eye(3)[labels]),
+        (
+            lambda C: _SupportVectorRegression(nn.Identity(), 4, C=C, ridge=1.0, epsilon=0.1),
+            X.sum(axis=1, keepdims=True),
+        ),
+    ):
+        target = torch.tensor(y.T.copy())[None]
+        one = make(0.5)._dual(K[None], target, mask, 1e-12)
+        other = make(0.5 / scale**2)._dual(scale**2 * K[None], target, mask, 1e-12)
+        torch.testing.assert_close(scale**2 * other, one, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [1e-3, 50.0])
+def test_units_of_targets_do_not_matter(units):
+    tasks = skmeta.make_linear_tasks(12, 10, 3, random_state=0)
+    model = SVMHeadRegressor(hidden_layer_sizes=(6,), max_iter=0, random_state=0)
+    one, other = (
+        model.fit(tasks.data, scale * tasks.target, groups=tasks.groups)
+        .adapt(tasks.data[:6], scale * tasks.target[:6])
+        .predict(tasks.data)
+        for scale in (1.0, units)
+    )
+    np.testing.assert_allclose(other / units, one, rtol=1e-5, atol=1e-7)
+
+
 def test_support_vector_regression_resists_outliers():
     errors = {}
     for seed in range(3):

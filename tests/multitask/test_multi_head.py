@@ -62,6 +62,28 @@ def test_a_classifier_as_head_sees_features_of_length_one(classes, head):
         np.testing.assert_allclose(new.predict_proba(classes.data), own.predict_proba(F), rtol=1e-6)
 
 
+def test_a_single_task_is_ordinary_training_of_the_network():
+    tasks = skmeta.make_linear_tasks(1, 40, 3, noise=0.5, random_state=0)
+    model = MultiHeadRegressor(n_queries=None, **{**SHORT, "max_iter": 30, "lr": 1e-2})
+    start = clone(model).set_params(max_iter=0)
+    start.fit(tasks.data, tasks.target, groups=tasks.groups)
+    trained = model.fit(tasks.data, tasks.target, groups=tasks.groups).net_.module_
+    network = nn.Sequential(start.net_.module_.body, nn.Linear(8, 1).double())
+    nn.init.zeros_(network[1].weight)
+    nn.init.zeros_(network[1].bias)
+    X = torch.as_tensor(tasks.data)
+    y = torch.as_tensor((tasks.target - tasks.target.mean()) / tasks.target.std())[:, None]
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(network(X), y).backward()
+        optimizer.step()
+    torch.testing.assert_close(trained.body.state_dict(), network[0].state_dict())
+    bias, weight = trained.heads[0, :1, 0], trained.heads[0, 1:, 0]
+    torch.testing.assert_close(bias, network[1].bias)
+    torch.testing.assert_close(weight, network[1].weight[0])
+
+
 def test_joint_training_descends_the_joint_loss(tasks):
     model = MultiHeadRegressor(**{**SHORT, "max_iter": 300, "lr": 1e-2})
     model.fit(tasks.data, tasks.target, groups=tasks.groups)

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _deep import weights
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
@@ -17,6 +18,9 @@ from sklearn.preprocessing import StandardScaler
 import skmeta
 from skmeta import (
     BayesianHeadRegressor,
+    ConditionalNeuralProcessRegressor,
+    DeepKernelClassifier,
+    DeepKernelRegressor,
     EpisodicKFold,
     HeTRoM,
     MAMLClassifier,
@@ -26,6 +30,9 @@ from skmeta import (
     ReptileRegressor,
     RidgeHeadRegressor,
 )
+from skmeta.inner import Episode, normal_surprise
+from skmeta.robust._constant_losses import constant_losses
+from skmeta.robust._hetrom import _GUIDANCE
 
 SHORT = {"hidden_layer_sizes": (8,), "max_iter": 12, "meta_batch_size": 5, "random_state": 0}
 REGRESSORS = [
@@ -49,10 +56,6 @@ NONE_DROPPED = [
 @pytest.fixture(scope="module")
 def tasks():
     return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.net_.module_.parameters()])
 
 
 def fitted(model, tasks):
@@ -126,6 +129,32 @@ def contaminated(seed, scale=5.0, n_tasks=60):
     return tasks, y, np.arange(n_tasks) < n_tasks // 5
 
 
+def error_on_new_tasks(model):
+    new = skmeta.make_sinusoid_tasks(50, 30, random_state=100)
+    support = np.tile(np.arange(30) < 10, 50)
+    adapted = model.adapt(new.data[support], new.target[support], groups=new.groups[support])
+    predicted = adapted.predict(new.data[~support], groups=new.groups[~support])
+    return np.square(new.target[~support] - predicted).mean()
+
+
+def sinusoid_learner(seed):
+    return RidgeHeadRegressor(n_shots=10, max_iter=600, meta_batch_size=20, random_state=seed)
+
+
+@pytest.fixture(scope="module")
+def plain_errors():
+    """Return the errors of the bare learner, trained with noise tasks and with none: by seed."""
+    errors = []
+    for seed in range(2):
+        tasks, y, _ = contaminated(seed)
+        fits = (
+            sinusoid_learner(seed).fit(tasks.data, targets, groups=tasks.groups)
+            for targets in (y, tasks.target)
+        )
+        errors.append([error_on_new_tasks(model) for model in fits])
+    return np.array(errors)
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -135,32 +164,24 @@ def contaminated(seed, scale=5.0, n_tasks=60):
     ],
     ids=str,
 )
-def test_noise_tasks_are_found_and_do_no_harm(params):
-    new = skmeta.make_sinusoid_tasks(50, 30, random_state=100)
-    support = np.tile(np.arange(30) < 10, 50)
+def test_noise_tasks_are_found_and_do_no_harm(params, plain_errors):
     errors = []
     for seed in range(2):
         tasks, y, odd = contaminated(seed)
-        learner = RidgeHeadRegressor(
-            n_shots=10, max_iter=600, meta_batch_size=20, random_state=seed
-        )
-        robust = HeTRoM(learner, **params).fit(tasks.data, y, groups=tasks.groups)
-        plain = clone(learner).fit(tasks.data, y, groups=tasks.groups)
-        found = [
-            model.adapt(new.data[support], new.target[support], groups=new.groups[support]).predict(
-                new.data[~support], groups=new.groups[~support]
-            )
-            for model in (robust, plain)
-        ]
-        errors.append([np.square(new.target[~support] - p).mean() for p in found])
+        model = HeTRoM(sinusoid_learner(seed), **params)
+        robust = clone(model).fit(tasks.data, y, groups=tasks.groups)
+        clean = clone(model).fit(tasks.data, tasks.target, groups=tasks.groups)
+        errors.append([error_on_new_tasks(robust), error_on_new_tasks(clean)])
         place = robust.tasks_.argsort()
         assert roc_auc_score(odd, robust.task_losses_[place]) >= 0.95
         suspects = robust.suspect_tasks_
         assert set(np.flatnonzero(odd)) <= set(suspects["task"])
         assert len(suspects) <= 20
         assert (suspects["reason"][:12] == "hard").all()
-    robust, plain = np.mean(errors, axis=0)
+    (robust, clean), (plain, unharmed) = np.mean(errors, axis=0), plain_errors.mean(axis=0)
     assert robust < 0.5 * plain
+    # What noise tasks cost it, beside what they cost the bare learner.
+    assert robust - clean < 0.1 * (plain - unharmed)
 
 
 def test_what_is_learned_after_training_is_learned_from_tasks_that_counted():
@@ -180,6 +201,38 @@ def test_easy_tasks_are_named_easy():
     model = HeTRoM(learner, drop_hardest=0, drop_easiest=0.2).fit(tasks.data, y, tasks.groups)
     easy = model.suspect_tasks_[model.suspect_tasks_["reason"] == "easy"]
     assert set(easy["task"]) == set(range(8))
+
+
+def test_noise_of_a_small_scale_is_hard_where_losses_are_relative():
+    tasks = skmeta.make_linear_tasks(40, 20, 3, noise=0.5, random_state=0)
+    y, noise = tasks.target.copy(), tasks.groups < 8
+    y[noise] = np.random.default_rng(0).normal(scale=0.1, size=noise.sum())
+    learner = RidgeHeadRegressor(max_iter=100, meta_batch_size=20, lr=1e-2, random_state=0)
+    model = HeTRoM(learner, rank_by="relative").fit(tasks.data, y, tasks.groups)
+    suspects = model.suspect_tasks_
+    assert set(suspects["task"]) >= set(range(8))
+    assert (suspects["reason"] == "hard").all()
+    small = np.isin(suspects["task"], range(8))
+    assert (suspects["loss"][small] < np.median(model.task_losses_)).all()
+
+
+def test_a_worst_case_suspects_nobody(tasks):
+    model = HeTRoM(REGRESSORS[2], guidance="worst_case", guidance_lr=1.0, warm_up=0.0)
+    model = fitted(model, tasks)
+    assert np.nanmin(model.task_selection_) == 0
+    assert len(model.suspect_tasks_) == 0
+
+
+def test_ranks_are_known_where_they_are_what_counts(tasks):
+    model = fitted(HeTRoM(REGRESSORS[2]), tasks)
+    assert (model.m_, model.k_) == (1, 5)
+    for params in ({"buffer_size": 5}, *({"guidance": name} for name in _GUIDANCE[1:])):
+        other = clone(model).set_params(**params)
+        other = model.set_params(**other.get_params(deep=False)).fit(
+            tasks.data, tasks.target, tasks.groups
+        )
+        assert not hasattr(other, "m_")
+        assert not hasattr(other, "k_")
 
 
 def test_what_is_known_of_the_training(tasks):
@@ -211,6 +264,77 @@ def test_a_scale_of_their_own_makes_tasks_hard_unless_losses_are_relative(tasks)
 
     assert suspects("loss") == {0, 1, 2, 3}
     assert suspects("relative") != {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        BayesianHeadRegressor(n_shots=3, **SHORT),
+        DeepKernelRegressor(n_shots=3, **SHORT),
+        RidgeHeadRegressor(n_shots=3, **SHORT),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_a_target_told_twice_ranks_as_once(learner):
+    tasks = skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
+    y = tasks.target * np.geomspace(0.3, 3, 20)[tasks.groups]
+    orders, body = [], None
+    for n_columns in (1, 2, 3):
+        columns = np.column_stack([y] * n_columns)
+        model = HeTRoM(learner, rank_by="relative")
+        model.set_params(estimator__max_iter=0, estimator__normalize_y=False)
+        rule = model.fit(tasks.data, columns, tasks.groups).net_.module_
+        body = body or rule.body.state_dict()
+        rule.body.load_state_dict(body)
+        X, Y = (torch.as_tensor(part).view(20, 10, -1) for part in (tasks.data, columns))
+        ones, order = torch.ones(20, 5).to(X), torch.from_numpy(model.tasks_.argsort())
+        episode = Episode(X[:, :5], Y[:, :5], ones, X[:, 5:], Y[:, 5:], ones, order)
+        objective = model.net_.criterion_
+        with torch.no_grad():
+            losses = rule.task_losses(episode, objective)
+        orders.append(objective.score(losses, order).argsort().tolist())
+    assert orders[0] == orders[1] == orders[2] != losses.argsort().tolist()
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        BayesianHeadRegressor(**SHORT),
+        ConditionalNeuralProcessRegressor(**SHORT),
+        DeepKernelRegressor(**SHORT),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_relative_likelihoods_do_not_see_units(learner):
+    """A normal density in other units is another density, by as much as the best constant's."""
+    tasks = skmeta.make_linear_tasks(6, 40, 2, random_state=0)
+    y = np.column_stack([tasks.target, tasks.data[:, 0] + tasks.target])
+    units = np.array([10.0, 0.2])
+    y = np.where((tasks.groups < 3)[:, None], y, y * units)
+    model = clone(learner).set_params(max_iter=0, normalize_y=False)
+    model.fit(tasks.data, y, tasks.groups)
+    found = constant_losses(model, model._support)[model.tasks_.argsort()]
+    centred = y.reshape(6, 40, 2) - y.reshape(6, 40, 2).mean(axis=1, keepdims=True)
+    deviation = torch.from_numpy(centred.std(axis=1))
+    if isinstance(learner, DeepKernelRegressor):  # which has one variance for all outputs
+        expected = deviation.log().mean(dim=1)
+    else:
+        rows = torch.from_numpy(centred)
+        variance = deviation.square()[:, None].expand_as(rows)
+        expected = normal_surprise(torch.zeros_like(rows), variance, rows).mean(dim=1)
+    difference = torch.from_numpy(found) - expected
+    torch.testing.assert_close(difference, difference[:1].expand(6))
+
+
+def test_an_entropy_is_that_of_the_machines_that_tell_each_class_from_the_rest():
+    groups, rows = np.repeat([0, 1, 2, 3], 40), np.random.default_rng(0).normal(size=(160, 2))
+    y = np.concatenate(
+        [np.arange(40) % 2, np.arange(40) % 4 == 0, np.arange(40) % 4, np.zeros(40)]
+    ).astype(int)
+    model = DeepKernelClassifier(max_iter=0, hidden_layer_sizes=(4,)).fit(rows, y, groups)
+    half, quarter = np.log(2), 2 * np.log(2) - 0.75 * np.log(3)
+    found = constant_losses(model, model._support)[model.tasks_.argsort()]
+    np.testing.assert_allclose(found, [half / 2, quarter / 2, quarter, 0], atol=1e-12)
 
 
 def test_it_keeps_what_the_learner_can_do(tasks):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 import pytest
 import torch
+from _episodes import ragged
+from _meta_gradients import gradient_of, modules
 
 from skmeta.inner import squared_error
 from skmeta.robust._log_normal import LogNormalWindow
@@ -15,6 +18,7 @@ from skmeta.robust._ranked_range import RankedRange, ranks
 from skmeta.robust._selection import SelectedTasks
 from skmeta.robust._streaming import StreamingThresholds
 from skmeta.robust._worst_case import WorstCaseWeights
+from skmeta.training import MeanGradient
 
 N = 25
 ALL = torch.arange(N)
@@ -24,9 +28,9 @@ def losses(seed=0, n=N):
     return torch.randn(n, generator=torch.Generator().manual_seed(seed)).double().exp()
 
 
-def objective(cls, n_tasks=N, scales=None, **params):
+def objective(cls, n_tasks=N, constant=None, **params):
     n_warm = params.pop("n_warm", 0)
-    return cls(squared_error, n_tasks=n_tasks, scales=scales, n_warm=n_warm, **params)
+    return cls(squared_error, n_tasks=n_tasks, constant=constant, n_warm=n_warm, **params)
 
 
 def ranked(hard, easy, **params):
@@ -73,18 +77,14 @@ def test_a_ranked_range_is_the_family_of_aggregates(hard, easy, expected):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_ranked_range_is_a_difference_of_two_minima(seed):
-    """Hu et al., theorem 1, with the optimal thresholds s_[k] and s_[m]."""
+    """Hu et al., theorem 1, over a grid of thresholds that has the kinks at the losses."""
     s, random = losses(seed), np.random.default_rng(seed)
     m, k = np.sort(random.choice(N + 1, size=2, replace=False))
-    ordered = s.sort(descending=True).values
-
-    def minimum(count):
-        at = ordered[count - 1] if count else torch.tensor(torch.inf)
-        above = (s - at).clamp(min=0).sum() if count else 0.0
-        return count * at + above if count else torch.tensor(0.0)
-
+    grid = torch.cat([torch.linspace(-1, float(s.max()) + 1, 500).double(), s])
+    above = (s - grid[:, None]).clamp(min=0).sum(dim=1)
     found = value(ranked(m / N, (N - k) / N), s) * (k - m)
-    torch.testing.assert_close(found, (minimum(k) - minimum(m)).double(), rtol=1e-10, atol=1e-12)
+    expected = (k * grid + above).min() - (m * grid + above).min()
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_thresholds_select_the_range_where_there_are_no_ties():
@@ -132,6 +132,31 @@ def test_a_dropped_task_has_no_gradient_and_weights_are_one_on_average(name):
         torch.testing.assert_close(weights.mean().item(), 1.0)
         made.observe(s.detach(), ALL)
     assert name == "worst_case" or (weights == 0).any()
+
+
+@pytest.mark.parametrize("case", modules())
+def test_the_rows_of_a_dropped_task_play_no_part_in_the_meta_gradient(case):
+    module, episode = modules()[case], ragged()
+    for name in module.own_parameters:
+        torch.nn.init.normal_(module.get_parameter(name))  # from 0 on, the rest learns nothing
+    objective = ranked(0.25, 0.25, n_tasks=4)
+    plain = module.training_losses(episode, objective).detach()
+    hardest = int(plain.argmax())
+    query_y, support_X = episode.query_y.clone(), episode.support_X.clone()
+    query_y[hardest] += 100 * episode.query_mask[hardest, :, None]
+    support_X[hardest] *= 0.5
+    other = dataclasses.replace(episode, query_y=query_y, support_X=support_X)
+    changed = module.training_losses(other, objective).detach()
+    assert changed[hardest] > 10 * plain[hardest]
+    rest = torch.arange(4) != hardest
+    assert torch.equal(changed[rest], plain[rest])
+    gradients = []
+    for part in (episode, other):
+        gradient_of(module, part, MeanGradient(), objective=objective)
+        shared = set(dict(module.named_parameters())) - set(module.own_parameters)
+        gradients.append([module.get_parameter(name).grad.clone() for name in sorted(shared)])
+    assert any(g.any() for g in gradients[0])
+    assert all(map(torch.equal, *gradients))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -246,13 +271,46 @@ def test_weights_rise_where_losses_are_high_and_stay_on_the_simplex():
     assert made.weights.max() > 0.9 * N  # the maximum over p of a linear function is a corner
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("already_log", [False, True])
+def test_the_end_at_which_a_task_is_dropped_is_that_of_its_score(name, already_log):
+    constant = np.random.default_rng(0).uniform(0.1, 10, size=N)
+    made = OBJECTIVES[name](constant=constant, already_log=already_log)
+    for seed in range(20):
+        s = losses(seed)
+        scores, weights = made.score(s, ALL), made.weigh(s, ALL)
+        made.observe(s, ALL)
+        made.end_epoch()
+        hard, dropped = made.records[-1].hard > 0, (weights == 0).numpy()
+        above = (scores > scores[weights > 0].max()).numpy()
+        assert (hard == (above & dropped & (name != "worst_case"))).all()
+
+
+def test_of_ties_those_ranked_first_are_dropped_as_hard():
+    made = ranked(0.2, 0.4)
+    made.observe(torch.ones(N).double(), ALL)
+    made.end_epoch()
+    assert made.records[0].hard.sum() == 5
+    assert made.records[0].kept.sum() == 10
+
+
+def test_weights_that_fall_to_zero_make_no_suspects():
+    made = OBJECTIVES["worst_case"]()
+    for _ in range(100):
+        made.observe(losses(), ALL)
+        made.end_epoch()
+    assert (made.weights == 0).any()
+    assert not len(made.suspects().tasks)
+    assert len(made.trusted(N)) == N
+
+
 def test_a_scale_makes_losses_relative():
-    scales = np.ones(N)
-    scales[7] = 100.0
+    constant = np.ones(N)
+    constant[7] = 100.0
     s = losses()
     s[7] = 90.0
     assert ranked(0.1, 0).weigh(s, ALL)[7] == 0
-    assert ranked(0.1, 0, scales=scales).weigh(s, ALL)[7] > 0
+    assert ranked(0.1, 0, constant=constant).weigh(s, ALL)[7] > 0
 
 
 def test_every_objective_is_tested():
