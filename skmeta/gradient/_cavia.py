@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
-from torch.func import grad
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
 from skmeta.gradient._base import GradientLearner
 from skmeta.inner import GradientSteps, RowLoss, TaskNetworks, TaskTensors
-from skmeta.inner._networks import plain_attention
+from skmeta.inner._networks import plain_attention, slope_of
 from skmeta.tasks import TaskData
 
 __all__ = ["CAVIAClassifier", "CAVIARegressor"]
@@ -43,7 +42,7 @@ class _ContextNetworks(TaskNetworks):
         def losses(contexts: TaskTensors) -> Tensor:
             return (self.loss(self.run(contexts, X), y) * share).sum()
 
-        return grad(losses)(self.for_each(weights, X.shape[0]))
+        return slope_of(losses, self.for_each(weights, X.shape[0]), self.network)
 
 
 class _ContextSteps(GradientSteps):

@@ -134,7 +134,7 @@ def loss_in_use(model, support, query):
 def test_the_loss_is_that_of_adapting_and_predicting_and_the_best_epoch_is_kept(
     learner, validation, monkeypatch
 ):
-    monkeypatch.setattr(_multi_head, "_QUICK_STEPS", _multi_head._STEPS)
+    monkeypatch.setattr(_multi_head, "_QUICK_STEPS", _multi_head.EM_STEPS)
     model = fitted(learner)
     found, last = losses(model).min(), validation[-1]
     expected = loss_in_use(getattr(model, "estimator_", model), last.support, last.query)
