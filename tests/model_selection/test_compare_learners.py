@@ -149,6 +149,32 @@ def test_the_display_draws_the_table(table):
     plt.close(display.figure_)
 
 
+def test_the_display_does_not_depend_on_the_order_of_the_rows(table):
+    expected = AdaptationCurveDisplay.from_comparison(table)
+    shuffled = table.sample(frac=1, random_state=0)
+    found = AdaptationCurveDisplay.from_comparison(shuffled)
+    assert found.names != expected.names
+    order = [found.names.index(name) for name in expected.names]
+    assert_array_equal(found.shots, expected.shots)
+    assert_array_equal(found.scores[order], expected.scores)
+    assert_array_equal(found.half_widths[order], expected.half_widths)
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda table: table.drop(index=3), "0 rows of learner 'pooled linear' with 5 shots"),
+        (lambda table: pd.concat([table, table[:1]]), "2 rows of learner 'dummy' with 1 shots"),
+        (lambda table: table.drop(columns="high"), r"no column \['high'\]"),
+        (lambda table: table[:0], "table has no rows"),
+    ],
+)
+def test_an_incomplete_table_is_not_drawn(table, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptationCurveDisplay.from_comparison(spoil(table))
+
+
 class Refuses(DummyRegressor):
     """Cannot be fitted."""
 
