@@ -33,9 +33,23 @@ def table_library(X: Any, caller: str) -> Any:
 
 
 def as_table(columns: Mapping[str, Any], library: Any) -> Any:
-    """Return columns as a data frame of the library that `table_library` found."""
+    """Return columns as a data frame of the library that `table_library` found.
+
+    Where a library has no columns of tuples or of several types, which only pandas has, such labels
+    become strings.
+    """
     plain = {
-        name: values.tolist() if isinstance(values, np.ndarray) else values
+        name: values.tolist() if isinstance(values, np.ndarray) else list(values)
         for name, values in columns.items()
     }
+    if library is not nw.Implementation.PANDAS:
+        plain = {
+            name: values if _is_of_one_type(values) else list(map(str, values))
+            for name, values in plain.items()
+        }
     return nw.from_dict(plain, backend=library).to_native()
+
+
+def _is_of_one_type(values: list[Any]) -> bool:
+    kinds = set(map(type, values)) - {type(None)}
+    return tuple not in kinds and (len(kinds) < 2 or kinds == {int, float})
