@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skmeta.inspection._plotting import axes_for, check_matplotlib, score_label, style
 from skmeta.metrics._interval import mean_over_tasks
 from skmeta.model_selection import adaptation_curve
-from skmeta.model_selection._adaptation_curve import as_seed
+from skmeta.model_selection._curve import as_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,7 +192,7 @@ class AdaptationCurveDisplay:
         *,
         groups: Any = None,
         task_column: Hashable | None = None,
-        shots: Sequence[int] = (1, 2, 5, 10),
+        shots: int | Sequence[int] = (1, 2, 5, 10),
         n_splits: int = 5,
         n_repeats: int = 1,
         support: str = "random",
