@@ -109,7 +109,8 @@ class TaskGroupingDisplay:
             matrix.axvline(edge, color="white", linewidth=0.8)
         matrix.set(xlabel="Tasks, by group", ylabel="Tasks, by group")
         squared = -0.5 * np.square(self.dissimilarity.astype(np.float64))
-        self.map_ = KernelPCA(2, kernel="precomputed").fit_transform(squared)
+        found = KernelPCA(2, kernel="precomputed").fit_transform(squared)
+        self.map_ = np.pad(found, [(0, 0), (0, 2 - found.shape[1])])  # one task has no dimension
         for group in groups:
             some = self.map_[self.labels == group]
             label = f"group {group} ({len(some)})" if len(groups) <= _MOST_IN_LEGEND else None

@@ -84,6 +84,12 @@ def test_the_map_keeps_distances_of_a_plane():
     np.testing.assert_allclose(found, distance, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_tasks", [1, 2])
+def test_tasks_that_do_not_differ_have_one_place(n_tasks):
+    display = TaskGroupingDisplay.from_dissimilarity(np.zeros((n_tasks, n_tasks)), [0] * n_tasks)
+    np.testing.assert_array_equal(display.map_, np.zeros((n_tasks, 2)))
+
+
 def test_of_many_tasks_the_landmarks_are_drawn():
     random = np.random.default_rng(0)
     E = random.normal(size=(60, 3))
