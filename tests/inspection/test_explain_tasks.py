@@ -360,9 +360,24 @@ def test_the_picture_shows_what_the_tables_say(model):
     plt.close("all")
 
 
+def test_the_picture_on_given_axes(model):
+    figure, axes = plt.subplots(3)
+    display = TaskVariationDisplay.from_estimator(model, ax=axes)
+    assert list(display.axes_) == ["variance", "features", "tasks"]
+    assert list(display.axes_.values()) == axes.tolist()
+    assert display.figure_ is figure
+    with pytest.raises(ValueError, match="draws 3 panels; ax must hold as many Axes, got 1"):
+        display.plot(axes[0])
+    part = plt.figure().subfigures(1, 2)[0]
+    assert display.plot(part.subplots(3)).figure_ is part
+    plt.close("all")
+
+
 def test_the_picture_of_a_learner_without_a_prior_has_one_panel():
     X, y, groups = draw(10)
     learner = MAMLRegressor(n_shots=3, **NET).fit(X, y, groups=groups)
     display = TaskVariationDisplay.from_estimator(learner)
     assert list(display.axes_) == ["tasks"]
+    ax = plt.subplots()[1]
+    assert TaskVariationDisplay.from_estimator(learner, ax=ax).axes_ == {"tasks": ax}
     assert display.axes_["tasks"].get_ylabel() == "Predictions moved, in the units of y"
