@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +52,8 @@ class Fold:
         For each number of shots, the known rows of the held-out tasks.
     test : ndarray
         The rows of the held-out tasks to predict.
+    tasks : TaskTable
+        Which of the rows in `test` belong to which task.
     codes : ndarray of shape (n_samples,)
         The task of each of all rows.
     """
@@ -60,12 +61,8 @@ class Fold:
     train: NDArray[np.intp]
     supports: list[NDArray[np.intp]]
     test: NDArray[np.intp]
+    tasks: TaskTable
     codes: NDArray[np.int64]
-
-    @cached_property
-    def tasks(self) -> TaskTable:
-        """Which of the rows in `test` belong to which task."""
-        return TaskTable.from_labels(self.codes[self.test])
 
     @classmethod
     def of(
@@ -100,14 +97,15 @@ class Fold:
             # From one seed, all numbers of shots see one order of the rows: the draws are nested.
             generator = None if seed is None else np.random.RandomState(seed)
             supports.append(known[support_mask(cells[known], n_shots, generator)])
-        return cls(np.flatnonzero(~held_out), supports, test, codes)
+        tasks = TaskTable.from_labels(codes[test])
+        return cls(np.flatnonzero(~held_out), supports, test, tasks, codes)
 
     def only(self, tasks: NDArray[np.int64]) -> Fold:
         """Return the fold with no more than some of its held-out tasks."""
         *supports, test = (
             rows[np.isin(self.codes[rows], tasks)] for rows in (*self.supports, self.test)
         )
-        return Fold(self.train, supports, test, self.codes)
+        return Fold(self.train, supports, test, TaskTable.from_labels(self.codes[test]), self.codes)
 
     def of_known_classes(self, y: NDArray[Any]) -> NDArray[np.bool_]:
         """Tell of each held-out task whether the training tasks show all its classes."""
