@@ -8,20 +8,22 @@ The objective is scikit-learn's `cross_val_score` on whole countries held out; f
 one by one, so that Optuna gives poor settings up early. Needs
 ``pip install optuna``.
 
-``python examples/tuning.py`` prints what it found.
+``python examples/tuning.py`` prints what it found and draws every setting that was tried.
 """
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import optuna
+from matplotlib.colors import LogNorm
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skmeta
 
-N_TRIALS = 6
+N_TRIALS = 9
 N_FOLDS = 2
 DATA = skmeta.load_gapminder()
 X = np.column_stack([np.unique(DATA.groups, return_inverse=True)[1], DATA.data])
@@ -59,6 +61,36 @@ def objective(trial: optuna.Trial) -> float:
     return float(np.mean(found))
 
 
+def draw(study: optuna.Study, as_it_is: float) -> None:
+    """Show the error of each setting against its learning rate, and which were given up."""
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for state, marker, label in (
+        (optuna.trial.TrialState.COMPLETE, "o", "both folds"),
+        (optuna.trial.TrialState.PRUNED, "x", "given up after the first"),
+    ):
+        trials = study.get_trials(states=[state])
+        points = axis.scatter(
+            [trial.params["lr"] for trial in trials],
+            [trial.value for trial in trials],
+            c=[trial.params["width"] for trial in trials],
+            norm=LogNorm(8, 128),
+            marker=marker,
+            label=label,
+        )
+    figure.colorbar(points, label="width of the network", format="%d", ticks=[8, 16, 32, 64, 128])
+    axis.axhline(as_it_is, color="black", linestyle="--", label="as it is")
+    axis.set_xscale("log")
+    axis.set_xticks([0.001, 0.003, 0.01, 0.03], ["0.001", "0.003", "0.01", "0.03"])
+    axis.minorticks_off()
+    axis.set(
+        xlabel="learning rate (lr)",
+        ylabel="error (years)",
+        title="New countries, three surveys known",
+    )
+    axis.legend()
+    plt.show()
+
+
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -70,6 +102,7 @@ def main() -> None:
     print(f"{N_TRIALS} settings, {pruned} given up early; the best: {study.best_params}")
     for name, model in {"as it is": learner(), "tuned": learner(**study.best_params)}.items():
         print(f"{name:>9}: {errors(model, seed=1):.2f} years off, on other folds")
+    draw(study, errors(learner(), seed=0))
 
 
 if __name__ == "__main__":

@@ -75,6 +75,15 @@ def test_snippets_run(name, tmp_path, monkeypatch):
     run_snippets(PAGES[name], shorter={"time_budget=60": "time_budget=0"})
 
 
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_has_a_picture(path):
+    """The gallery shows one beside each title."""
+    assert re.search(r"\bplt\.(subplots|figure)\(|Display\.from_\w+\(", path.read_text())
+
+
 @pytest.mark.parametrize("path", sorted(DOCS.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 def test_notebooks_are_kept_without_outputs(path):
     for cell in json.loads(path.read_text())["cells"]:

@@ -16,6 +16,7 @@ from skmeta.base._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmeta.base._html import SummaryInNotebooks
 from skmeta.exceptions import UnseenTaskWarning
 from skmeta.tasks import TaskData, separate_tasks
+from skmeta.utils._tables import library_of
 
 __all__ = ["BaseMetaLearner", "State", "groups_keyword"]
 
@@ -100,6 +101,7 @@ class BaseMetaLearner(CallbackSupportMixin, SummaryInNotebooks, ABC):
                 raise ValueError(f"unseen={self.unseen!r} must be 'prior' or 'raise'.")
             data = self._read(X, y, groups, sample_weight, reset=True)
             self._support, self._state = data, None
+            self._table_library = library_of(X)
             self._fit_task = task
             self._fit_prior(data)
             del self._fit_task

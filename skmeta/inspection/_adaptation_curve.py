@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skmeta.inspection._plotting import axes_for, check_matplotlib, score_label, style
 from skmeta.metrics._interval import mean_over_tasks
 from skmeta.model_selection import adaptation_curve
-from skmeta.model_selection._adaptation_curve import as_seed
+from skmeta.model_selection._curve import as_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,7 +192,7 @@ class AdaptationCurveDisplay:
         *,
         groups: Any = None,
         task_column: Hashable | None = None,
-        shots: Sequence[int] = (1, 2, 5, 10),
+        shots: int | Sequence[int] = (1, 2, 5, 10),
         n_splits: int = 5,
         n_repeats: int = 1,
         support: str = "random",
@@ -363,7 +363,8 @@ class AdaptationCurveDisplay:
         Parameters
         ----------
         table : data frame
-            With the columns "learner", "shots", "score", "low" and "high".
+            With the columns "learner", "shots", "score" and "high", its rows in any order. Learners
+            are drawn in the order in which they first appear.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a new figure.
         negate_score, score_name, interval_style : object
@@ -375,20 +376,16 @@ class AdaptationCurveDisplay:
         -------
         display : AdaptationCurveDisplay
             The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or the table has not one row for each learner and number of
+            shots.
         """
         check_matplotlib(f"{cls.__name__}.from_comparison")
-        frame = nw.from_native(table, eager_only=True)
-        names = frame.get_column("learner").unique(maintain_order=True).to_list()
-        columns = {
-            name: frame.get_column(name).to_numpy().reshape(len(names), -1)
-            for name in ("shots", "score", "high")
-        }
-        display = cls(
-            shots=columns["shots"][0],
-            scores=columns["score"],
-            half_widths=columns["high"] - columns["score"],
-            names=names,
-        )
+        shots, names, scores, high = _unstack(table)
+        display = cls(shots=shots, scores=scores, half_widths=high - scores, names=names)
         return display.plot(
             ax,
             negate_score=negate_score,
@@ -398,3 +395,29 @@ class AdaptationCurveDisplay:
             fill_between_kw=fill_between_kw,
             errorbar_kw=errorbar_kw,
         )
+
+
+def _unstack(table: Any) -> tuple[NDArray[Any], list[str], NDArray[Any], NDArray[Any]]:
+    """Return shots, learners, and for each learner and number of shots score and upper end."""
+    frame = nw.from_native(table, eager_only=True)
+    missing = {"learner", "shots", "score", "high"} - set(frame.columns)
+    if missing or frame.is_empty():
+        what = f"has no column {sorted(missing)}" if missing else "has no rows"
+        raise ValueError(f"table {what}; give one that compare_learners returned.")
+    names = frame.get_column("learner").unique(maintain_order=True).to_list()
+    learners = frame.get_column("learner").to_list()
+    shots, columns = np.unique(frame.get_column("shots").to_numpy(), return_inverse=True)
+    cells = np.array([names.index(name) for name in learners]) * len(shots) + columns
+    if not np.array_equal(np.sort(cells), np.arange(len(names) * len(shots))):
+        found = np.bincount(cells, minlength=len(names) * len(shots))
+        cell = int(np.flatnonzero(found != 1)[0])
+        raise ValueError(
+            f"table has {found[cell]} rows of learner {names[cell // len(shots)]!r} with "
+            f"{shots[cell % len(shots)]} shots; it needs one for each learner and number of shots."
+        )
+    order = np.argsort(cells)
+    scores, high = (
+        frame.get_column(name).to_numpy()[order].reshape(len(names), len(shots))
+        for name in ("score", "high")
+    )
+    return shots, names, scores, high

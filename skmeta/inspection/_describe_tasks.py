@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
-from skmeta.tasks import TaskTable, separate_tasks
+from skmeta.tasks import TaskTable, as_labels, separate_tasks
 from skmeta.tasks._labels import is_missing
 from skmeta.utils._tables import as_table, table_library
 
@@ -61,10 +61,10 @@ def describe_tasks(
 
     Parameters
     ----------
-    X : array-like or data frame of shape (n_samples, n_features)
+    X : array-like, sparse matrix or data frame of shape (n_samples, n_features)
         The rows of all tasks, with the task column if `task_column` names one.
     y : array-like of shape (n_samples,)
-        Targets.
+        Targets. Missing and infinite ones are counted and left out of all else.
     groups : array-like of shape (n_samples,), default=None
         The task of each row, if no column holds it.
     task_column : str or int, default=None
@@ -83,15 +83,16 @@ def describe_tasks(
         the units of y, NaN for the sd of one row), or `classes` and `majority` (how many classes
         the task shows, and the share of the most frequent one); `missing` (missing values in its
         X and y); `warnings` (text, empty if there are none). It is a data frame of the library of
-        X if X is one, else of pandas.
+        X if X is one, else of pandas; only pandas keeps labels that are tuples or of several
+        types, elsewhere they become strings.
 
     Raises
     ------
     ImportError
         If X is no data frame and pandas is not installed.
     ValueError
-        If there is no task information or it comes twice, y has several columns, or a parameter
-        is out of range.
+        If there is no task information or it comes twice, there are no rows or no targets, X is
+        not two-dimensional, y has several columns, or a parameter is out of range.
 
     Notes
     -----
@@ -103,7 +104,9 @@ def describe_tasks(
     - a standard deviation of the target more than 10 times above or below that of the median
       task (tasks of five rows and more): squared errors of large tasks drown all others. Divide
       by a scale that is known beforehand, or take logarithms;
-    - missing values, which most learners refuse: impute them in a `Pipeline`.
+    - missing values in X, which most learners refuse: impute them in a `Pipeline`;
+    - missing targets, which no learner takes: leave those rows out;
+    - infinite values in X or y, which every learner refuses.
 
     Examples
     --------
@@ -128,11 +131,20 @@ def describe_tasks(
         )
     y = column_or_1d(y)
     check_consistent_length(labels, y)
+    if len(labels) == 0:
+        raise ValueError("X has no rows; there are no tasks to describe.")
     table = TaskTable.from_labels(labels)
-    unknown = _missing(y)
-    rows = np.flatnonzero(~unknown)
-    codes, y = table.codes, y[rows]
-    missing = np.bincount(codes, _n_missing(features) + unknown, table.n_tasks).astype(np.int64)
+    codes = table.codes
+    unknown, infinite = _missing(y), _infinite(y)
+    rows = np.flatnonzero(~(unknown | infinite))
+    if len(rows) == 0:
+        raise ValueError("y has no known, finite value; there is no target to describe.")
+    y = as_labels(y[rows])  # numbers held as objects become numbers
+
+    def in_tasks(values: NDArray[Any]) -> NDArray[np.int64]:
+        return np.bincount(codes, values, table.n_tasks).astype(np.int64)
+
+    n_missing, n_infinite = _count(_missing, features), _count(_infinite, features)
     notes = _Notes(table.n_tasks)
     notes.add(
         table.sizes <= n_shots,
@@ -143,12 +155,18 @@ def describe_tasks(
         columns, line = _describe_classes(codes[rows], y, table.n_tasks, notes)
     else:
         columns, line = _describe_numbers(codes[rows], y, table.n_tasks, notes)
-    notes.add(missing > 0, "missing values", "most learners refuse them; impute in a Pipeline")
+    for counts, found, consequence in (
+        (n_missing, "missing values in X", "most learners refuse them; impute in a Pipeline"),
+        (unknown, "missing targets", "no learner takes them; leave those rows out"),
+        (n_infinite, "infinite values in X", "learners refuse them; find out what made them"),
+        (infinite, "infinite targets", "learners refuse them; find out what made them"),
+    ):
+        notes.add(in_tasks(counts) > 0, found, consequence)
     table_of_tasks = {
         "task": table.labels,
         "rows": table.sizes,
         **columns,
-        "missing": missing,
+        "missing": in_tasks(n_missing + unknown),
         "warnings": ["; ".join(texts) for texts in notes.by_task],
     }
     summary = "\n".join([_describe_sizes(table), line, *notes.summary(table.n_tasks)])
@@ -201,7 +219,8 @@ def _describe_numbers(
             f"a target sd {_SCALES:.0f} times above or below the median task's",
             "the largest drown the others in a squared error; rescale the target",
         )
-    line = f"Regression: target mean {y.mean():.3g}, sd {y.std(ddof=1):.3g}"
+    spread = y.std(ddof=1) if len(y) > 1 else np.nan
+    line = f"Regression: target mean {y.mean():.3g}, sd {spread:.3g}"
     if not np.isnan(sd).all():
         least, middle, most = _quantiles(sd[~np.isnan(sd)])
         line += f"; sd within a task {least:.3g} to {most:.3g}, median {middle:.3g}"
@@ -211,17 +230,17 @@ def _describe_numbers(
 def _describe_classes(
     codes: NDArray[np.int64], y: NDArray[Any], n_tasks: int, notes: _Notes
 ) -> tuple[dict[str, Any], str]:
-    classes, labels = np.unique(y, return_inverse=True)
-    cells, counts = np.unique(codes * len(classes) + labels, return_counts=True)
-    n_classes = np.bincount(cells // len(classes), minlength=n_tasks)
+    classes = TaskTable.from_labels(y)
+    cells, counts = np.unique(codes * classes.n_tasks + classes.codes, return_counts=True)
+    n_classes = np.bincount(cells // classes.n_tasks, minlength=n_tasks)
     most = np.zeros(n_tasks)
-    np.maximum.at(most, cells // len(classes), counts)
+    np.maximum.at(most, cells // classes.n_tasks, counts)
     with np.errstate(invalid="ignore"):
         majority = most / np.bincount(codes, minlength=n_tasks)
     notes.add(n_classes == 1, "one class", "nothing in it tells rows apart; ROC AUC is undefined")
     least, middle, greatest = _quantiles(n_classes)
     shown = f"{least}" if least == greatest else f"{least} to {greatest} (median {middle})"
-    line = f"Classification: {len(classes)} classes, {shown} of them in each task"
+    line = f"Classification: {classes.n_tasks} classes, {shown} of them in each task"
     return {"classes": n_classes, "majority": majority}, line
 
 
@@ -232,20 +251,33 @@ def _has_classes(y: NDArray[Any]) -> bool:
     return len(values) <= _MOST_CLASSES and bool((values == np.round(values)).all())
 
 
-def _n_missing(X: Any) -> NDArray[np.int64]:
-    """Count the missing values of each row of an array or a data frame."""
+def _count(found: Callable[[NDArray[Any]], NDArray[np.bool_]], X: Any) -> NDArray[np.int64]:
+    """Count the values of each row of X that are found."""
+    if hasattr(X, "tocoo"):
+        stored = X.tocoo()
+        return np.bincount(stored.row[found(stored.data)], minlength=X.shape[0])
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
         columns = [column.to_numpy() for column in frame.iter_columns()]
     else:
-        columns = list(np.asarray(X).T)
-    return np.sum([_missing(column) for column in columns], axis=0, dtype=np.int64)
+        array = np.asarray(X)
+        if array.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {array.ndim}D array instead, as X.")
+        columns = list(array.T)
+    return np.sum([found(column) for column in columns], axis=0, dtype=np.int64)
 
 
 def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind == "O":
         return np.fromiter(map(is_missing, values.tolist()), dtype=np.bool_, count=len(values))
     return values != values
+
+
+def _infinite(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype.kind == "O":
+        found = (isinstance(value, float | np.floating) and np.isinf(value) for value in values)
+        return np.fromiter(found, dtype=np.bool_, count=len(values))
+    return np.isinf(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=np.bool_)
 
 
 def _quantiles(values: NDArray[Any]) -> tuple[Any, Any, Any]:

@@ -67,7 +67,8 @@ def explain_tasks(fitted: Any, feature_names: Sequence[str] | None = None) -> Ta
     Returns
     -------
     explanation : TaskExplanation
-        ``print`` shows its `summary`, a str. Its data frames, of pandas, are:
+        ``print`` shows its `summary`, a str. Its data frames, of the library of the data frame
+        that the learner was fitted to, else of pandas, are:
 
         - `tasks`, one row for each task, the farthest first: `task`, `rows` (those known);
           `shift`: how far the predictions for the task's own rows are from those of the prior,
@@ -92,7 +93,7 @@ def explain_tasks(fitted: Any, feature_names: Sequence[str] | None = None) -> Ta
     Raises
     ------
     ImportError
-        If pandas is not installed.
+        If the learner was fitted to no data frame and pandas is not installed.
     TypeError
         If `fitted` does not end in a meta-learner.
     ValueError
@@ -137,8 +138,8 @@ def explain_tasks(fitted: Any, feature_names: Sequence[str] | None = None) -> Ta
     Variance: 76% shared, 16% level of the task, 0% slopes of the task, 8% noise; ICC 0.67
     Farthest from the prior: Afghanistan (3.59), Reunion (2.78), Angola (2.53) ...
     """
-    library = table_library(None, "explain_tasks")
     found = FittedTasks.of(fitted, feature_names)
+    library = found.library or table_library(None, "explain_tasks")
     columns = {
         "task": found.tasks,
         "rows": found.n_rows,
@@ -208,5 +209,8 @@ def _summary(found: FittedTasks, variance: dict[str, Any] | None) -> str:
                 lines.append(f"Effects that vary most{name}: {text}")
     most = np.argsort(-found.moved, kind="stable")[:_NAMED]
     text = ", ".join(f"{found.tasks[task]} ({found.moved[task]:.3g})" for task in most)
-    lines.append(f"Farthest from the prior: {text} {found.unit}")
+    if len(found.tasks) == 1:
+        lines.append(f"Distance from the prior: {found.moved[0]:.3g} {found.unit}")
+    else:
+        lines.append(f"Farthest from the prior: {text} {found.unit}")
     return "\n".join(lines)

@@ -43,6 +43,8 @@ class FittedTasks:
         Mean and standard deviation over tasks of what one standard deviation of a feature adds.
     classification : bool
         Whether the learner is a classifier.
+    library : str or None
+        The library of the data frame that it was fitted to.
     """
 
     tasks: NDArray[Any]
@@ -56,6 +58,7 @@ class FittedTasks:
     effects: Array | None
     spreads: Array | None
     classification: bool
+    library: str | None
 
     @property
     def moved(self) -> Array:
@@ -106,6 +109,7 @@ class FittedTasks:
             effects=effects,
             spreads=spreads,
             classification=is_classifier(learner),
+            library=getattr(learner, "_table_library", None),  # older files have none
         )
 
 

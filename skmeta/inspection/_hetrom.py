@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmeta.base._adapt import last_fitted_step
-from skmeta.inspection._plotting import check_matplotlib
+from skmeta.inspection._plotting import check_matplotlib, panels_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["HeTRoMDisplay"]
 
@@ -71,7 +71,7 @@ class HeTRoMDisplay:
     """
 
     axes_: NDArray[Any]
-    figure_: Figure
+    figure_: Figure | SubFigure
 
     def __init__(
         self,
@@ -90,12 +90,12 @@ class HeTRoMDisplay:
         self.suspects = suspects
         self.n_updates = n_updates
 
-    def plot(self, axes: NDArray[Any] | None = None) -> Self:
+    def plot(self, ax: NDArray[Any] | None = None) -> Self:
         """Plot visualization.
 
         Parameters
         ----------
-        axes : sequence of 3 matplotlib Axes, default=None
+        ax : array-like of 3 matplotlib Axes, default=None
             Panels to draw on; None makes a new figure.
 
         Returns
@@ -106,9 +106,9 @@ class HeTRoMDisplay:
         check_matplotlib("HeTRoMDisplay.plot")
         import matplotlib.pyplot as plt
 
-        if axes is None:
-            _, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
-        self.axes_ = np.asarray(axes)
+        if ax is None:
+            ax = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")[1]
+        self.axes_ = panels_from(self, ax, 3)
         self.figure_ = self.axes_[0].figure
         kinds = self._kinds()
         log = bool((self.losses[~np.isnan(self.losses)] > 0).all())
@@ -175,7 +175,7 @@ class HeTRoMDisplay:
         )
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, axes: NDArray[Any] | None = None) -> Self:
+    def from_estimator(cls, estimator: Any, *, ax: NDArray[Any] | None = None) -> Self:
         """Draw what a fitted `HeTRoM` made of its tasks.
 
         Parameters
@@ -183,7 +183,7 @@ class HeTRoMDisplay:
         estimator : estimator
             A fitted `HeTRoM`, or a meta-transformer around one; or a `Pipeline` or a search that
             ends in one. It must not be adapted, for then it knows other tasks.
-        axes : sequence of 3 matplotlib Axes, default=None
+        ax : array-like of 3 matplotlib Axes, default=None
             Panels to draw on; None makes a new figure.
 
         Returns
@@ -212,4 +212,4 @@ class HeTRoMDisplay:
             thresholds=model.thresholds_,
             suspects=model.suspect_tasks_,
             n_updates=np.cumsum(counts),
-        ).plot(axes)
+        ).plot(ax)

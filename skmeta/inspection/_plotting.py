@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["axes_for", "check_matplotlib", "score_label", "style"]
+__all__ = ["axes_for", "check_matplotlib", "panels_from", "score_label", "style"]
 
 
 def check_matplotlib(caller: str) -> None:
@@ -30,6 +33,23 @@ def axes_for(display: Any, ax: Axes | None) -> Axes:
     ax = plt.subplots()[1] if ax is None else ax
     display.ax_, display.figure_ = ax, ax.figure
     return ax
+
+
+def panels_from(display: Any, ax: Any, n_panels: int) -> NDArray[Any]:
+    """Return given axes for the panels of a display.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as panels.
+    """
+    panels = np.ravel(np.asarray(ax, dtype=object))
+    if len(panels) != n_panels:
+        raise ValueError(
+            f"{type(display).__name__} draws {n_panels} panels; ax must hold as many Axes, got "
+            f"{len(panels)}."
+        )
+    return panels
 
 
 def style(artist: type, default: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:

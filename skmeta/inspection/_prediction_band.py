@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import is_regressor
-from sklearn.utils import check_consistent_length
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_scalar
 
 from skmeta.base import adapt
 from skmeta.base._adapt import last_step
+from skmeta.exceptions import UnseenTaskWarning
 from skmeta.inspection._plotting import axes_for, check_matplotlib, style
 from skmeta.utils._tables import as_table
 
@@ -37,7 +40,8 @@ class PredictionBandDisplay:
     follows them, what it takes from other tasks where there are none, and whether the other rows
     of the task fall into its error bars, if it has any.
 
-    Use :meth:`from_estimator` to create one. All parameters are stored as attributes.
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. All parameters are stored
+    as attributes.
 
     Parameters
     ----------
@@ -213,7 +217,8 @@ class PredictionBandDisplay:
         TypeError
             If the estimator does not end in a meta-learner.
         ValueError
-            If the estimator is no regressor, has several outputs, or X has no such feature.
+            If the estimator is no regressor, has several outputs, X has no such feature or it is
+            the task column, or the rows are of several tasks.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         check_scalar(grid_resolution, "grid_resolution", Integral, min_val=2)
@@ -223,27 +228,115 @@ class PredictionBandDisplay:
                 "has no band."
             )
         check_consistent_length(X, y)
-        adapted = adapt(estimator, X, y)
         x_support, name = _column(X, feature)
+        task_column = getattr(_first_fitted_step(estimator), "task_column", None)
+        if task_column is not None and name == _column(X, task_column)[1]:
+            raise ValueError(f"feature={feature!r} is the task column, which is no feature.")
+        adapted = adapt(estimator, X, y)
+        tasks = getattr(last_step(adapted), "tasks_", [None])
+        if len(tasks) > 1:
+            raise ValueError(
+                f"{cls.__name__} draws one task, but X has rows of {len(tasks)}: "
+                f"{sorted(map(str, tasks))[:5]}."
+            )
         rows = _grid(X, feature, grid_resolution) if X_query is None else X_query
         x = np.asarray(_column(rows, feature)[0], dtype=np.float64)
-        y_pred, y_std = _predict(adapted, rows)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UnseenTaskWarning)
+                y_pred, y_std = _predict(adapted, rows)
+        except UnseenTaskWarning as warning:
+            raise ValueError(f"X_query has rows of another task than X: {warning}") from warning
         if y_pred.ndim > 1:
             raise ValueError(f"{cls.__name__} draws one output, but y has {y_pred.shape[1]}.")
+        return cls.from_predictions(
+            x,
+            y_pred,
+            x_support,
+            y,
+            y_std=y_std,
+            x_query=None if X_query is None else x,
+            y_query=y_query,
+            feature_name=name,
+            ax=ax,
+            line_kw=line_kw,
+            band_kw=band_kw,
+            support_kw=support_kw,
+            query_kw=query_kw,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        x: Any,
+        y_pred: Any,
+        x_support: Any,
+        y_support: Any,
+        *,
+        y_std: Any = None,
+        x_query: Any = None,
+        y_query: Any = None,
+        feature_name: str | None = None,
+        ax: Axes | None = None,
+        line_kw: Kwargs | None = None,
+        band_kw: Kwargs | None = None,
+        support_kw: Kwargs | None = None,
+        query_kw: Kwargs | None = None,
+    ) -> Self:
+        """Draw what was predicted for one task.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_points,)
+            The feature where it is predicted at, in any order.
+        y_pred : array-like of shape (n_points,)
+            The predictions.
+        x_support, y_support : array-like of shape (n_support,)
+            The known rows.
+        y_std : array-like of shape (n_points,), default=None
+            Standard deviations of new observations.
+        x_query, y_query : array-like of shape (n_query,), default=None
+            Other rows of the task, to compare with.
+        feature_name : str, default=None
+            The label of the x-axis.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a new figure.
+        line_kw, band_kw, support_kw, query_kw : dict, default=None
+            See :meth:`plot`.
+
+        Returns
+        -------
+        display : PredictionBandDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If arrays that belong together differ in length, or one has several columns.
+        """
+        check_matplotlib(f"{cls.__name__}.from_predictions")
+        x, y_pred = column_or_1d(x), column_or_1d(y_pred)
+        check_consistent_length(x, y_pred, y_std)
+        check_consistent_length(x_support, y_support)
+        if x_query is not None and y_query is not None:
+            check_consistent_length(x_query, y_query)
         order = np.argsort(x, kind="stable")
-        display = cls(
+        return cls(
             x=x[order],
             y_pred=y_pred[order],
-            y_std=None if y_std is None else y_std[order],
-            x_support=x_support,
-            y_support=np.asarray(y),
-            x_query=None if X_query is None else x,
+            y_std=None if y_std is None else np.asarray(y_std)[order],
+            x_support=np.asarray(x_support),
+            y_support=np.asarray(y_support),
+            x_query=None if x_query is None else np.asarray(x_query),
             y_query=None if y_query is None else np.asarray(y_query),
-            feature_name=name,
-        )
-        return display.plot(
-            ax, line_kw=line_kw, band_kw=band_kw, support_kw=support_kw, query_kw=query_kw
-        )
+            feature_name=feature_name,
+        ).plot(ax, line_kw=line_kw, band_kw=band_kw, support_kw=support_kw, query_kw=query_kw)
+
+
+def _first_fitted_step(estimator: Any) -> Any:
+    """Return what gets X as it was given."""
+    fitted = getattr(estimator, "best_estimator_", estimator)
+    return _first_fitted_step(fitted.steps[0][1]) if isinstance(fitted, Pipeline) else fitted
 
 
 def _predict(adapted: Any, X: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,9 +13,10 @@ from sklearn.utils.validation import check_scalar
 
 from skmeta.inspection._by_task import (
     Metric,
+    as_metric,
     by_routing,
-    default_metric,
     errors_by_task,
+    is_score,
     metric_label,
     task_table,
 )
@@ -48,7 +50,7 @@ class TaskErrorDisplay:
     Parameters
     ----------
     errors : ndarray of shape (n_tasks,)
-        The error of each task, smaller is better.
+        The error of each task, or the score.
     n_rows : ndarray of shape (n_tasks,)
         How many rows it was computed from.
     tasks : ndarray of shape (n_tasks,)
@@ -57,6 +59,8 @@ class TaskErrorDisplay:
         The error over all rows.
     error_name : str, default="Error"
         The label of the y-axis.
+    greater_is_better : bool, default=False
+        Whether these are scores, of which the lowest are the worst.
 
     Attributes
     ----------
@@ -105,12 +109,14 @@ class TaskErrorDisplay:
         tasks: NDArray[Any],
         overall: float,
         error_name: str = "Error",
+        greater_is_better: bool = False,
     ) -> None:
         self.errors = errors
         self.n_rows = n_rows
         self.tasks = tasks
         self.overall = overall
         self.error_name = error_name
+        self.greater_is_better = greater_is_better
 
     def plot(
         self,
@@ -137,7 +143,7 @@ class TaskErrorDisplay:
         display : TaskErrorDisplay
             This display.
         """
-        check_scalar(n_named, "n_named", int, min_val=0)
+        check_scalar(n_named, "n_named", Integral, min_val=0)
         ax = axes_for(self, ax)
         from matplotlib.collections import PathCollection
         from matplotlib.lines import Line2D
@@ -150,7 +156,15 @@ class TaskErrorDisplay:
         self.line_ = ax.axhline(self.overall, label="over all rows", **line)
         scale_rows(ax, self.n_rows)
         ax.set(xlabel="Rows of the task", ylabel=self.error_name)
-        self.texts_ = name_points(ax, self.n_rows, self.errors, self.tasks, n_named, text)
+        self.texts_ = name_points(
+            ax,
+            self.n_rows,
+            self.errors,
+            self.tasks,
+            n_named,
+            text,
+            lowest=self.greater_is_better,
+        )
         ax.legend()
         return self
 
@@ -163,7 +177,7 @@ class TaskErrorDisplay:
         *,
         groups: Any = None,
         task_column: Hashable | None = None,
-        metric: Metric | None = None,
+        metric: Metric | str | None = None,
         n_named: int = 5,
         ax: Axes | None = None,
         scatter_kw: Kwargs | None = None,
@@ -184,10 +198,12 @@ class TaskErrorDisplay:
             The task of each row, if no column holds it; passed on if the estimator requests it.
         task_column : str or int, default=None
             The column of X that holds the tasks.
-        metric : callable, default=None
-            An error ``metric(y_true, y_pred)`` of scikit-learn, such as `mean_absolute_error`.
-            None is `root_mean_squared_error` for a regressor, and `zero_one_loss`, the error
-            rate, for a classifier.
+        metric : str or callable, default=None
+            An error or a score ``metric(y_true, y_pred)`` of scikit-learn, such as
+            `mean_absolute_error`, or the name of a scorer, such as "r2"; "neg_mean_absolute_error"
+            is drawn as an error. None is `root_mean_squared_error` for a regressor, and
+            `zero_one_loss`, the error rate, for a classifier. It is a score if true targets for
+            predictions give more; then the tasks of the lowest are the worst.
         n_named, ax, scatter_kw, line_kw, text_kw : object
             See :meth:`plot`.
 
@@ -201,7 +217,7 @@ class TaskErrorDisplay:
             task_table(X, groups, task_column),
             y,
             by_routing(estimator, "predict", X, groups),
-            metric or default_metric(is_classifier(estimator)),
+            as_metric(metric, is_classifier(estimator)),
             ax=ax,
             n_named=n_named,
             scatter_kw=scatter_kw,
@@ -216,7 +232,7 @@ class TaskErrorDisplay:
         y_pred: Any,
         groups: Any,
         *,
-        metric: Metric | None = None,
+        metric: Metric | str | None = None,
         n_named: int = 5,
         ax: Axes | None = None,
         scatter_kw: Kwargs | None = None,
@@ -233,10 +249,9 @@ class TaskErrorDisplay:
             Predictions, as `metric` takes them.
         groups : array-like of shape (n_samples,)
             The task of each row.
-        metric : callable, default=None
-            An error ``metric(y_true, y_pred)`` of scikit-learn. None is `root_mean_squared_error`
-            where `y_true` is of numbers, and `zero_one_loss`, the error rate, where it is of
-            strings or booleans.
+        metric : str or callable, default=None
+            As in :meth:`from_estimator`; None is `root_mean_squared_error` where `y_true` is of
+            numbers, and `zero_one_loss`, the error rate, where it is of strings or booleans.
         n_named, ax, scatter_kw, line_kw, text_kw : object
             See :meth:`plot`.
 
@@ -250,7 +265,7 @@ class TaskErrorDisplay:
             TaskTable.from_labels(as_labels(groups)),
             y_true,
             y_pred,
-            metric or default_metric(np.asarray(y_true).dtype.kind not in "iuf"),
+            as_metric(metric, np.asarray(y_true).dtype.kind not in "iuf"),
             ax=ax,
             n_named=n_named,
             scatter_kw=scatter_kw,
@@ -267,4 +282,5 @@ class TaskErrorDisplay:
             tasks=table.labels,
             overall=float(metric(y_true, y_pred)),
             error_name=metric_label(metric),
+            greater_is_better=is_score(metric, y_true, y_pred),
         ).plot(**plot)

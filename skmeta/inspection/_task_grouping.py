@@ -10,10 +10,10 @@ from sklearn.decomposition import KernelPCA
 
 from skmeta.base._adapt import last_fitted_step
 from skmeta.grouping._dissimilarity import landmark_rows
-from skmeta.inspection._plotting import check_matplotlib
+from skmeta.inspection._plotting import check_matplotlib, panels_from
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["TaskGroupingDisplay"]
 
@@ -71,18 +71,18 @@ class TaskGroupingDisplay:
 
     map_: NDArray[np.float64]
     axes_: NDArray[Any]
-    figure_: Figure
+    figure_: Figure | SubFigure
 
     def __init__(self, *, dissimilarity: NDArray[Any], labels: NDArray[Any]) -> None:
         self.dissimilarity = dissimilarity
         self.labels = labels
 
-    def plot(self, axes: NDArray[Any] | None = None, *, cmap: Any = "viridis") -> Self:
+    def plot(self, ax: NDArray[Any] | None = None, *, cmap: Any = "viridis") -> Self:
         """Plot visualization.
 
         Parameters
         ----------
-        axes : sequence of 2 matplotlib Axes, default=None
+        ax : array-like of 2 matplotlib Axes, default=None
             Panels to draw on; None makes a new figure.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of the matrix.
@@ -95,9 +95,9 @@ class TaskGroupingDisplay:
         check_matplotlib("TaskGroupingDisplay.plot")
         import matplotlib.pyplot as plt
 
-        if axes is None:
-            _, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-        self.axes_ = np.asarray(axes)
+        if ax is None:
+            ax = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")[1]
+        self.axes_ = panels_from(self, ax, 2)
         self.figure_ = self.axes_[0].figure
         matrix, places = self.axes_
         order = np.argsort(self.labels, kind="stable")
@@ -109,7 +109,8 @@ class TaskGroupingDisplay:
             matrix.axvline(edge, color="white", linewidth=0.8)
         matrix.set(xlabel="Tasks, by group", ylabel="Tasks, by group")
         squared = -0.5 * np.square(self.dissimilarity.astype(np.float64))
-        self.map_ = KernelPCA(2, kernel="precomputed").fit_transform(squared)
+        found = KernelPCA(2, kernel="precomputed").fit_transform(squared)
+        self.map_ = np.pad(found, [(0, 0), (0, 2 - found.shape[1])])  # one task has no dimension
         for group in groups:
             some = self.map_[self.labels == group]
             label = f"group {group} ({len(some)})" if len(groups) <= _MOST_IN_LEGEND else None
@@ -121,7 +122,7 @@ class TaskGroupingDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, axes: NDArray[Any] | None = None, cmap: Any = "viridis"
+        cls, estimator: Any, *, ax: NDArray[Any] | None = None, cmap: Any = "viridis"
     ) -> Self:
         """Draw the groups of a fitted `TaskGrouping`.
 
@@ -130,7 +131,7 @@ class TaskGroupingDisplay:
         estimator : estimator
             A fitted `TaskGrouping`, or a meta-transformer around one; or a `Pipeline` or a search
             that ends in one. Of more than 1000 tasks, those are drawn with which all are compared.
-        axes, cmap : object
+        ax, cmap : object
             See :meth:`plot`.
 
         Returns
@@ -149,7 +150,7 @@ class TaskGroupingDisplay:
             raise ValueError(
                 f"This {type(model).__name__} has no groups of tasks; give a fitted TaskGrouping."
             )
-        return cls.from_dissimilarity(model.dissimilarity_, model.labels_, axes=axes, cmap=cmap)
+        return cls.from_dissimilarity(model.dissimilarity_, model.labels_, ax=ax, cmap=cmap)
 
     @classmethod
     def from_dissimilarity(
@@ -157,7 +158,7 @@ class TaskGroupingDisplay:
         dissimilarity: NDArray[Any],
         labels: NDArray[Any],
         *,
-        axes: NDArray[Any] | None = None,
+        ax: NDArray[Any] | None = None,
         cmap: Any = "viridis",
     ) -> Self:
         """Draw groups of tasks.
@@ -168,7 +169,7 @@ class TaskGroupingDisplay:
             As `task_dissimilarity` returns it; of a rectangle, the landmarks are drawn.
         labels : ndarray of shape (n_tasks,)
             The group of each task.
-        axes, cmap : object
+        ax, cmap : object
             See :meth:`plot`.
 
         Returns
@@ -179,5 +180,5 @@ class TaskGroupingDisplay:
         check_matplotlib(f"{cls.__name__}.from_dissimilarity")
         rows = landmark_rows(*dissimilarity.shape)
         return cls(dissimilarity=dissimilarity[rows], labels=np.asarray(labels)[rows]).plot(
-            axes, cmap=cmap
+            ax, cmap=cmap
         )

@@ -14,9 +14,10 @@ from sklearn.utils import check_array, check_consistent_length
 
 from skmeta.inspection._by_task import (
     Metric,
+    as_metric,
     by_routing,
-    default_metric,
     errors_by_task,
+    is_score,
     metric_label,
     task_table,
 )
@@ -53,6 +54,8 @@ class TaskMapDisplay:
         The shares of the variance between tasks that the components hold.
     error_name : str, default="Error"
         The label of the colours.
+    greater_is_better : bool, default=False
+        Whether these are scores, of which the lowest are dark.
 
     Attributes
     ----------
@@ -95,11 +98,13 @@ class TaskMapDisplay:
         errors: NDArray[Any] | None,
         explained: NDArray[Any],
         error_name: str = "Error",
+        greater_is_better: bool = False,
     ) -> None:
         self.positions = positions
         self.errors = errors
         self.explained = explained
         self.error_name = error_name
+        self.greater_is_better = greater_is_better
 
     def plot(self, ax: Axes | None = None, *, scatter_kw: Kwargs | None = None) -> Self:
         """Plot visualization.
@@ -121,7 +126,8 @@ class TaskMapDisplay:
 
         points = style(PathCollection, {}, scatter_kw)
         if self.errors is not None:
-            points = {"c": self.errors, "cmap": "viridis_r", **points}
+            cmap = "viridis" if self.greater_is_better else "viridis_r"
+            points = {"c": self.errors, "cmap": cmap, **points}
         self.scatter_ = ax.scatter(self.positions[:, 0], self.positions[:, 1], **points)
         self.colorbar_ = None
         if self.errors is not None:
@@ -137,6 +143,7 @@ class TaskMapDisplay:
         *,
         errors: Any = None,
         error_name: str = "Error",
+        greater_is_better: bool = False,
         ax: Axes | None = None,
         scatter_kw: Kwargs | None = None,
     ) -> Self:
@@ -150,6 +157,8 @@ class TaskMapDisplay:
             What to colour tasks by.
         error_name : str, default="Error"
             What `errors` are.
+        greater_is_better : bool, default=False
+            Whether they are scores.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a new figure.
         scatter_kw : dict, default=None
@@ -159,11 +168,21 @@ class TaskMapDisplay:
         -------
         display : TaskMapDisplay
             The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If all tasks are described by the same numbers, or by too few.
         """
         check_matplotlib(f"{cls.__name__}.from_embedding")
         embedding = check_array(
             embedding, ensure_min_samples=2, ensure_min_features=2, input_name="embedding"
         )
+        if (embedding == embedding[0]).all():
+            raise ValueError(
+                "embedding describes all tasks by the same numbers; there is nothing to tell them "
+                "apart by."
+            )
         if errors is not None:
             check_consistent_length(embedding, errors)
             errors = np.asarray(errors)
@@ -173,6 +192,7 @@ class TaskMapDisplay:
             errors=errors,
             explained=pca.explained_variance_ratio_,
             error_name=error_name,
+            greater_is_better=greater_is_better,
         ).plot(ax, scatter_kw=scatter_kw)
 
     @classmethod
@@ -184,7 +204,7 @@ class TaskMapDisplay:
         *,
         groups: Any = None,
         task_column: Hashable | None = None,
-        metric: Metric | None = None,
+        metric: Metric | str | None = None,
         ax: Axes | None = None,
         scatter_kw: Kwargs | None = None,
     ) -> Self:
@@ -202,9 +222,9 @@ class TaskMapDisplay:
             The task of each row, if no column holds it; passed on if the estimator requests it.
         task_column : str or int, default=None
             The column of X that holds the tasks.
-        metric : callable, default=None
-            An error ``metric(y_true, y_pred)`` of scikit-learn. None is `zero_one_loss` for a
-            classifier and `root_mean_squared_error` for any other estimator.
+        metric : str or callable, default=None
+            As `TaskErrorDisplay.from_estimator` takes it. None is `zero_one_loss` for a classifier
+            and `root_mean_squared_error` for any other estimator.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a new figure.
         scatter_kw : dict, default=None
@@ -214,18 +234,29 @@ class TaskMapDisplay:
         -------
         display : TaskMapDisplay
             The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no method `transform`.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
+        if not hasattr(estimator, "transform"):
+            raise TypeError(
+                f"{type(estimator).__name__} has no method transform to describe tasks by; give "
+                f"{cls.__name__}.from_embedding a description of each task, such as coefficients."
+            )
         table = task_table(X, groups, task_column)
         features = np.asarray(by_routing(estimator, "transform", X, groups))
-        metric = metric or default_metric(is_classifier(estimator))
-        errors = None
+        metric, errors, better = as_metric(metric, is_classifier(estimator)), None, False
         if y is not None:
-            errors = errors_by_task(metric, y, by_routing(estimator, "predict", X, groups), table)
+            y_pred = by_routing(estimator, "predict", X, groups)
+            errors, better = errors_by_task(metric, y, y_pred, table), is_score(metric, y, y_pred)
         return cls.from_embedding(
             np.add.reduceat(features[table.order], table.offsets[:-1]) / table.sizes[:, None],
             errors=errors,
             error_name=metric_label(metric),
+            greater_is_better=better,
             ax=ax,
             scatter_kw=scatter_kw,
         )

@@ -39,6 +39,8 @@ def name_points(
     names: NDArray[Any],
     n_named: int,
     text: dict[str, Any],
+    *,
+    lowest: bool = False,
 ) -> list[Annotation]:
     """Write names beside the highest points, lower where the name of a higher one would be covered.
 
@@ -52,18 +54,22 @@ def name_points(
         How many to name.
     text : dict
         Keywords for ``annotate``.
+    lowest : bool, default=False
+        Name the lowest points instead, higher where the name of a lower one would be covered.
 
     Returns
     -------
     texts : list of matplotlib Annotation
         The names.
     """
-    highest = np.argsort(-y, kind="stable")[:n_named]
+    up = -1.0 if lowest else 1.0
+    highest = np.argsort(-up * y, kind="stable")[:n_named]
     highest = highest[~np.isnan(y[highest])]
     ax.autoscale_view()
     points = np.column_stack([x[highest], y[highest]])
     across, height = (ax.transData.transform(points) * 72 / ax.figure.dpi).T
     middle = ax.transAxes.transform((0.5, 0.5))[0] * 72 / ax.figure.dpi
+    height *= up
     texts, lines = [], height.copy()
     for number, point in enumerate(highest):
         above = lines[:number][np.abs(across[:number] - across[number]) < _WIDTH]
@@ -73,7 +79,7 @@ def name_points(
             ax.annotate(
                 str(names[point]),
                 (x[point], y[point]),
-                xytext=(-6 if left else 6, lines[number] - height[number]),
+                xytext=(-6 if left else 6, up * (lines[number] - height[number])),
                 textcoords="offset points",
                 ha="right" if left else "left",
                 va="center",

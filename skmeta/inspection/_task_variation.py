@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmeta.inspection._fitted_tasks import FittedTasks
-from skmeta.inspection._plotting import check_matplotlib
+from skmeta.inspection._plotting import check_matplotlib, panels_from
 from skmeta.inspection._task_points import name_points, scale_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["TaskVariationDisplay"]
 
@@ -72,16 +72,26 @@ class TaskVariationDisplay:
     """
 
     axes_: dict[str, Axes]
-    figure_: Figure
+    figure_: Figure | SubFigure
 
     def __init__(self, *, found: FittedTasks) -> None:
         self.found = found
 
-    def plot(self, *, output: int = 0, n_features: int = 12, n_named: int = 4) -> Self:
-        """Plot visualization, in a new figure.
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        output: int = 0,
+        n_features: int = 12,
+        n_named: int = 4,
+    ) -> Self:
+        """Plot visualization.
 
         Parameters
         ----------
+        ax : matplotlib Axes or array-like of them, default=None
+            Panels to draw on, as many as there are, in the order of `axes_`; None makes a new
+            figure.
         output : int, default=0
             Which output the features are shown for, if there are several.
         n_features : int, default=12
@@ -93,6 +103,11 @@ class TaskVariationDisplay:
         -------
         display : TaskVariationDisplay
             This display.
+
+        Raises
+        ------
+        ValueError
+            If `ax` does not have as many axes as there are panels.
         """
         check_matplotlib("TaskVariationDisplay.plot")
         import matplotlib.pyplot as plt
@@ -106,12 +121,17 @@ class TaskVariationDisplay:
                 [["variance"] * len(names), names],
                 [0.6 + 0.3 * len(found.outputs), 4.0],
             )
-        self.figure_, self.axes_ = plt.subplot_mosaic(
-            mosaic,
-            figsize=(5.0 * len(names), 0.8 + sum(heights)),
-            height_ratios=heights,
-            layout="constrained",
-        )
+        if ax is None:
+            self.axes_ = plt.subplot_mosaic(
+                mosaic,
+                figsize=(5.0 * len(names), 0.8 + sum(heights)),
+                height_ratios=heights,
+                layout="constrained",
+            )[1]
+        else:
+            parts = list(dict.fromkeys(part for row in mosaic for part in row))
+            self.axes_ = dict(zip(parts, panels_from(self, ax, len(parts)), strict=True))
+        self.figure_ = self.axes_["tasks"].figure
         if found.components is not None:
             self._plot_variance(self.axes_["variance"], found.components)
         if found.effects is not None and found.spreads is not None:
@@ -182,7 +202,8 @@ class TaskVariationDisplay:
         ax.scatter(x, y, alpha=0.6, linewidths=0, color="C0")
         ax.set_ylim(bottom=0)
         ax.set(xlabel=unit, ylabel=label, title="Tasks")
-        self.figure_.draw_without_rendering()  # names are placed by where points come to lie
+        # Names are placed by where points come to lie.
+        ax.figure.canvas.figure.draw_without_rendering()
         name_points(ax, x, y, found.tasks, n_named, {"fontsize": "small"})
 
     @classmethod
@@ -191,6 +212,7 @@ class TaskVariationDisplay:
         estimator: Any,
         feature_names: Sequence[str] | None = None,
         *,
+        ax: Any = None,
         output: int = 0,
         n_features: int = 12,
         n_named: int = 4,
@@ -204,7 +226,7 @@ class TaskVariationDisplay:
         feature_names : sequence of str, default=None
             Names of the features, without the task column. None takes those seen in fit, or makes
             some up.
-        output, n_features, n_named : int
+        ax, output, n_features, n_named : object
             See :meth:`plot`.
 
         Returns
@@ -214,4 +236,4 @@ class TaskVariationDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         found = FittedTasks.of(estimator, feature_names)
-        return cls(found=found).plot(output=output, n_features=n_features, n_named=n_named)
+        return cls(found=found).plot(ax, output=output, n_features=n_features, n_named=n_named)

@@ -27,6 +27,8 @@ class TrainingHistoryDisplay:
     that jumps about asks for a smaller `lr` or more tasks per update (`meta_batch_size`). The
     meta-loss is that of training tasks: whether tasks never seen get better, `adaptation_curve`
     tells, or the loss on tasks held out by `validation_fraction`, which is drawn beside it.
+    Of a `HeTRoM` it shows too which share of the drawn tasks counted, 1 while it warms up: a loss
+    that falls where this share does fell because tasks were dropped.
 
     Use :meth:`from_estimator` to create one. All parameters are stored as attributes.
 
@@ -38,11 +40,17 @@ class TrainingHistoryDisplay:
         Mean meta-loss since the point before, in the units of the learner's loss.
     valid_loss : ndarray of shape (n_points,) or None, default=None
         Loss on tasks that are not trained on; NaN where none was recorded.
+    kept : ndarray of shape (n_points,) or None, default=None
+        The share of the drawn tasks that counted, since the point before.
 
     Attributes
     ----------
     lines_ : list of matplotlib Line2D
         The training curve, and the validation curve if there is one.
+    kept_line_ : matplotlib Line2D or None
+        The share of tasks that counted.
+    kept_ax_ : matplotlib Axes or None
+        The axes with that share, on the right of the others.
     ax_ : matplotlib Axes
         The axes with the curves.
     figure_ : matplotlib Figure
@@ -66,6 +74,8 @@ class TrainingHistoryDisplay:
     """
 
     lines_: list[Line2D]
+    kept_line_: Line2D | None
+    kept_ax_: Axes | None
     ax_: Axes
     figure_: Figure | SubFigure
 
@@ -75,10 +85,12 @@ class TrainingHistoryDisplay:
         n_updates: NDArray[Any],
         train_loss: NDArray[Any],
         valid_loss: NDArray[Any] | None = None,
+        kept: NDArray[Any] | None = None,
     ) -> None:
         self.n_updates = n_updates
         self.train_loss = train_loss
         self.valid_loss = valid_loss
+        self.kept = kept
 
     def plot(self, ax: Axes | None = None, *, line_kw: Kwargs | None = None) -> Self:
         """Plot visualization.
@@ -109,7 +121,16 @@ class TrainingHistoryDisplay:
         if 0 < 10 * np.nanmin(values) < np.nanmax(values):  # the last updates would look all flat
             ax.set_yscale("log")
         ax.set(xlabel="Meta-updates", ylabel="Meta-loss")
-        ax.legend()
+        self.kept_line_ = self.kept_ax_ = None
+        if self.kept is not None:
+            self.kept_ax_ = ax.twinx()
+            self.kept_ax_.set(ylabel="Share of drawn tasks that count", ylim=(0, 1.05))
+            (self.kept_line_,) = self.kept_ax_.plot(
+                self.n_updates, self.kept, color="0.5", linestyle=":", label="share that counts"
+            )
+            ax.legend(handles=[*ax.lines, self.kept_line_], loc="lower left")
+        else:
+            ax.legend()
         return self
 
     @classmethod
@@ -121,7 +142,8 @@ class TrainingHistoryDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted meta-learner with a network; or a `Pipeline` or a search that ends in one.
+            A fitted meta-learner with a network, or a meta-transformer around one; or a `Pipeline`
+            or a search that ends in one.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a new figure.
         line_kw : dict, default=None
@@ -151,4 +173,15 @@ class TrainingHistoryDisplay:
             n_updates=np.cumsum([row["train_batch_count"] for row in rows]),
             train_loss=np.array([row["train_loss"] for row in rows]),
             valid_loss=None if np.isnan(losses).all() else np.array(losses),
+            kept=_share_kept(getattr(learner, "task_selection_", None)),
         ).plot(ax, line_kw=line_kw)
+
+
+def _share_kept(selection: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Average over the tasks that an epoch drew; NaN where it drew none."""
+    if selection is None:
+        return None
+    drawn = ~np.isnan(selection)
+    count = drawn.sum(axis=1)
+    total = np.where(drawn, selection, 0.0).sum(axis=1)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)

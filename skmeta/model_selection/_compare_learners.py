@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.exceptions import FitFailedWarning
 
 from skmeta.metrics._interval import mean_over_tasks
 from skmeta.metrics._paired_test import holm, paired_test
-from skmeta.model_selection._adaptation_curve import adaptation_curve, as_seed
 from skmeta.model_selection._baselines import make_baselines
+from skmeta.model_selection._curve import (
+    as_seed,
+    check_task_column,
+    compute_curve,
+    describe_failures,
+)
 from skmeta.utils._tables import as_table, table_library
 
 __all__ = ["compare_learners"]
@@ -24,7 +32,7 @@ def compare_learners(
     *,
     groups: Any = None,
     task_column: Hashable | None = None,
-    shots: Sequence[int] = (1, 2, 5, 10),
+    shots: int | Sequence[int] = (1, 2, 5, 10),
     n_splits: int = 5,
     n_repeats: int = 1,
     support: str = "random",
@@ -34,6 +42,7 @@ def compare_learners(
     reference: str | None = None,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
+    error_score: float | str = np.nan,
 ) -> Any:
     """Compare learners on tasks never seen, with each other and with classical baselines.
 
@@ -64,7 +73,7 @@ def compare_learners(
         The task of each row, if no column holds it.
     task_column : str or int, default=None
         The column of X that holds the tasks.
-    shots : sequence of int, default=(1, 2, 5, 10)
+    shots : int or sequence of int, default=(1, 2, 5, 10)
         Numbers of known rows of a held-out task; of each of its classes with `stratify`.
     n_splits : int, default=5
         Number of folds over tasks.
@@ -86,6 +95,10 @@ def compare_learners(
         Deals the tasks and draws the shots. An int gives the same ones every time.
     n_jobs : int, default=None
         Folds to work on at once; None means 1, -1 all processors.
+    error_score : "raise" or float, default=nan
+        The score of the tasks for which fit, adapt or prediction of a learner fails, with a
+        `FitFailedWarning` that names it; the others are compared all the same. "raise" raises the
+        error.
 
     Returns
     -------
@@ -111,7 +124,12 @@ def compare_learners(
         If X is no data frame and pandas is not installed.
     ValueError
         If there are no learners, or classifiers among regressors, if `reference` is none of
-        them, and where `adaptation_curve` raises it.
+        them, and where `adaptation_curve` raises it; fits that fail do so only if all fail.
+
+    Warns
+    -----
+    FitFailedWarning
+        If a learner fails, as in `adaptation_curve`.
 
     See Also
     --------
@@ -157,11 +175,14 @@ def compare_learners(
         reference = "pooled boosting" if baselines else next(iter(learners))
     if reference not in entries:
         raise ValueError(f"reference={reference!r} must be one of {list(entries)}.")
-    seed = as_seed(random_state)  # all learners meet the same tasks
-    curves = {}
     for name, learner in entries.items():
-        try:
-            curves[name] = adaptation_curve(
+        with _named(name):
+            check_task_column(learner, groups, task_column)
+    seed = as_seed(random_state)  # all learners meet the same tasks
+    curves, n_broken = {}, 0
+    for name, learner in entries.items():
+        with _named(name):
+            curve, failures = compute_curve(
                 learner,
                 X,
                 y,
@@ -175,11 +196,27 @@ def compare_learners(
                 scoring=scoring,
                 random_state=seed,
                 n_jobs=n_jobs,
+                error_score=error_score,
+                learner=f"The learner {name!r}",
             )
-        except Exception as error:
-            error.add_note(f"The learner was {name!r}.")
-            raise
+        curves[name] = curve
+        if failures:
+            said = f"The learner {name!r}: {describe_failures(curve, failures)}"
+            n_broken += len(failures) == curve.fit_times.size
+            if n_broken == len(entries):
+                raise ValueError(f"Not one fit of any learner succeeded. {said}")
+            warnings.warn(said, FitFailedWarning, stacklevel=2)
     return as_table(_columns(curves, curves[reference]), library)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Add to an error which learner it was."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"The learner was {name!r}.")
+        raise
 
 
 def _columns(curves: dict[str, Any], reference: Any) -> dict[str, Any]:

@@ -12,147 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skmeta.base import adapt
 from skmeta.base._adapt import last_step
-from skmeta.compose._columns import take_rows
 from skmeta.metrics._by_task import scores_by_task
-from skmeta.model_selection._episodic import EpisodicKFold
-from skmeta.model_selection._rows import support_mask
-from skmeta.tasks import TaskTable
+from skmeta.model_selection._folds import Fold, Rows, make_folds
 
 __all__ = ["Fold", "FoldScores", "Rows", "make_folds", "score_fold"]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """All rows of all tasks.
-
-    Parameters
-    ----------
-    X : array-like or data frame of shape (n_samples, n_features)
-        As estimators get it.
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Targets.
-    groups : ndarray of shape (n_samples,) or None
-        What estimators get as groups; None if the task is a column of X.
-    """
-
-    X: Any
-    y: NDArray[Any]
-    groups: NDArray[Any] | None
-
-    def take(self, rows: NDArray[np.intp]) -> Rows:
-        """Return some of the rows."""
-        groups = None if self.groups is None else self.groups[rows]
-        return Rows(take_rows(self.X, rows), self.y[rows], groups)
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Row numbers of one fold.
-
-    Parameters
-    ----------
-    train : ndarray
-        All rows of the tasks that are not held out.
-    supports : list of ndarray
-        For each number of shots, the known rows of the held-out tasks.
-    test : ndarray
-        The rows of the held-out tasks to predict.
-    tasks : TaskTable
-        Which of the rows in `test` belong to which task.
-    """
-
-    train: NDArray[np.intp]
-    supports: list[NDArray[np.intp]]
-    test: NDArray[np.intp]
-    tasks: TaskTable
-
-    @classmethod
-    def of(
-        cls,
-        codes: NDArray[np.int64],
-        cells: NDArray[np.int64],
-        test: NDArray[np.intp],
-        shots: NDArray[np.int64],
-        seed: int | None,
-    ) -> Fold:
-        """Draw nested supports from the rows of held-out tasks that are not in `test`.
-
-        Parameters
-        ----------
-        codes, cells : ndarray of shape (n_samples,)
-            The task of each row, and what shots are counted in: the task, or task and class.
-        test : ndarray
-            The rows to predict.
-        shots : ndarray of shape (n_shots,)
-            Numbers of known rows.
-        seed : int or None
-            Draws the rows; None takes the first ones.
-
-        Returns
-        -------
-        fold : Fold
-        """
-        held_out = np.isin(codes, codes[test])
-        known = np.setdiff1d(np.flatnonzero(held_out), test)
-        supports = []
-        for n_shots in shots.tolist():
-            # From one seed, all numbers of shots see one order of the rows: the draws are nested.
-            generator = None if seed is None else np.random.RandomState(seed)
-            supports.append(known[support_mask(cells[known], n_shots, generator)])
-        return cls(np.flatnonzero(~held_out), supports, test, TaskTable.from_labels(codes[test]))
-
-
-def make_folds(
-    y: NDArray[Any],
-    codes: NDArray[np.int64],
-    cells: NDArray[np.int64],
-    shots: NDArray[np.int64],
-    *,
-    n_splits: int,
-    n_repeats: int = 1,
-    support: str = "random",
-    stratify: bool,
-    random_state: np.random.RandomState,
-) -> list[Fold]:
-    """Deal tasks into folds and draw their shots.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples, ...)
-        Targets.
-    codes, cells : ndarray of shape (n_samples,)
-        The task of each row, and what shots are counted in: the task, or task and class.
-    shots : ndarray of shape (n_shots,)
-        Numbers of known rows, in increasing order.
-    n_splits, n_repeats, support, stratify
-        As in `adaptation_curve`.
-    random_state : RandomState
-        Deals and draws.
-
-    Returns
-    -------
-    folds : list of Fold
-        Of the first repeat, then of the next.
-    """
-    splitter = EpisodicKFold(
-        n_splits,
-        int(shots[-1]),
-        support=support,
-        stratify=stratify,
-        n_repeats=n_repeats,
-        random_state=random_state,
-    )
-    tests = [test for _, test in splitter.split(codes, y, codes)]
-    seeds = random_state.randint(2**31 - 1, size=len(tests)).tolist()
-    return [
-        Fold.of(codes, cells, test, shots, seed if support == "random" else None)
-        for test, seed in zip(tests, seeds, strict=True)
-    ]
 
 
 @dataclass(frozen=True)
@@ -169,6 +37,8 @@ class FoldScores:
         Seconds.
     failures : list of str
         The traceback of each number of shots that failed.
+    foreign : ndarray
+        Numbers of the tasks with classes of their own, on which the estimator failed.
     """
 
     tasks: NDArray[np.int64]
@@ -176,6 +46,7 @@ class FoldScores:
     fit_times: NDArray[np.float64]
     adapt_times: NDArray[np.float64]
     failures: list[str]
+    foreign: NDArray[np.int64]
 
 
 def score_fold(
@@ -200,35 +71,73 @@ def score_fold(
     -------
     scores : FoldScores
     """
-    n_shots = len(fold.supports)
-    scores = np.empty((n_shots, fold.tasks.n_tasks))
-    fit_times, adapt_times = np.zeros(n_shots), np.zeros(n_shots)
-    failures = []
-    test, fitted = rows.take(fold.test), None
-    adapts = hasattr(last_step(estimator), "adapt")
+    n_shots, n_tasks = len(fold.supports), fold.tasks.n_tasks
+    scores, left_out = np.empty((n_shots, n_tasks)), np.zeros(n_tasks, dtype=np.bool_)
+    trial, failures = _Trial(estimator, rows, scoring, n_shots), []
     # Groups reach the steps of a pipeline or a search by routing, and only by routing.
     routing = nullcontext() if rows.groups is None else config_context(enable_metadata_routing=True)
     with routing:
-        for number, support in enumerate(fold.supports):
+        for number in range(n_shots):
             try:
-                if fitted is None or not adapts:
-                    train = fold.train if adapts else np.union1d(fold.train, support)
-                    fitted, fit_times[number:] = _timed(_fit, estimator, rows.take(train))
-                model = fitted
-                if adapts:
-                    known = rows.take(support)
-                    model, adapt_times[number] = _timed(
-                        adapt, fitted, known.X, known.y, known.groups
-                    )
-                scores[number] = scores_by_task(
-                    scoring, model, test.X, test.y, fold.tasks, test.groups
-                )
+                scores[number] = trial.score(fold, number)
             except Exception:
                 if error_score == "raise":
                     raise
                 scores[number] = error_score
-                failures.append(traceback.format_exc())
-    return FoldScores(fold.tasks.labels, scores, fit_times, adapt_times, failures)
+                failure = traceback.format_exc()
+                part = trial.of_known_classes(fold, number)
+                if part is None:
+                    failures.append(failure)
+                else:
+                    scores[number, part[0]] = part[1]
+                    left_out |= ~part[0]
+    if left_out.any():  # for any number of shots: a curve is of the same tasks throughout
+        scores[:, left_out] = error_score
+    labels = fold.tasks.labels
+    return FoldScores(
+        labels, scores, trial.fit_times, trial.adapt_times, failures, labels[left_out]
+    )
+
+
+class _Trial:
+    """An estimator, fitted when it has to be, and the seconds that took."""
+
+    def __init__(self, estimator: Any, rows: Rows, scoring: Any, n_shots: int) -> None:
+        self.estimator, self.rows, self.scoring = estimator, rows, scoring
+        self.adapts = hasattr(last_step(estimator), "adapt")
+        self.fitted: Any = None
+        self.fit_times, self.adapt_times = np.zeros(n_shots), np.zeros(n_shots)
+
+    def score(self, fold: Fold, number: int) -> NDArray[np.float64]:
+        """Score the held-out tasks, of which a number of shots is known."""
+        support, test = fold.supports[number], self.rows.take(fold.test)
+        if self.fitted is None or not self.adapts:
+            train = fold.train if self.adapts else np.union1d(fold.train, support)
+            self.fitted, self.fit_times[number:] = _timed(
+                _fit, self.estimator, self.rows.take(train)
+            )
+        model = self.fitted
+        if self.adapts:
+            known = self.rows.take(support)
+            model, self.adapt_times[number] = _timed(adapt, model, known.X, known.y, known.groups)
+        return scores_by_task(self.scoring, model, test.X, test.y, fold.tasks, test.groups)
+
+    def of_known_classes(
+        self, fold: Fold, number: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
+        """Score the tasks of which training tasks show all classes, and say which these are.
+
+        None if the estimator fails on them too, or there are no others.
+        """
+        if not is_classifier(self.estimator) or (self.adapts and self.fitted is None):
+            return None
+        try:
+            known = fold.of_known_classes(self.rows.y)
+            if known.all():
+                return None
+            return known, self.score(fold.only(fold.tasks.labels[known]), number)
+        except Exception:  # foreign classes were not the reason, or not the only one
+            return None
 
 
 def _fit(estimator: Any, rows: Rows) -> Any:

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csc_array, csr_matrix
 
 import skmeta
 from skmeta import describe_tasks
@@ -113,7 +114,63 @@ def test_missing_values_of_x_and_y_are_counted(make):
     assert counts[2] == 3
     assert counts.sum() == 3
     assert np.isfinite(np.asarray(description.table["target_mean"])).all()
-    assert "1 of 30 tasks have missing values" in str(description)
+    assert "1 of 30 tasks have missing values in X: most learners refuse them; impute" in str(
+        description
+    )
+    assert "1 of 30 tasks have missing targets: no learner takes them; leave those rows out" in str(
+        description
+    )
+
+
+def test_numbers_held_as_objects_are_numbers():
+    expected = describe_tasks(X, Y, groups=GROUPS)
+    holes = pd.Series(Y, dtype=object)
+    assert str(describe_tasks(X, holes, groups=GROUPS)) == str(expected)
+    assert "Regression" in str(describe_tasks(X, pd.Series(Y).astype("Float64"), groups=GROUPS))
+    holes[0] = None
+    assert "Regression" in str(describe_tasks(X, holes, groups=GROUPS))
+    mixed = np.array([row if row % 2 else f"c{row}" for row in range(len(Y))], dtype=object)
+    assert f"Classification: {len(Y)} classes" in str(describe_tasks(X, mixed, groups=GROUPS))
+
+
+@pytest.mark.parametrize("dtype", [float, object])
+def test_infinite_values_are_said_and_left_out(dtype):
+    beyond, y = X.copy(), Y.astype(dtype)
+    first, second = np.flatnonzero(GROUPS == 2)[:2]
+    beyond[first, 0], y[second] = np.inf, -np.inf
+    description = describe_tasks(beyond, y, groups=GROUPS)
+    assert "1 of 30 tasks have infinite values in X" in str(description)
+    assert "1 of 30 tasks have infinite targets" in str(description)
+    assert np.isfinite(description.table["target_mean"]).all()
+    assert (description.table["missing"] == 0).all()
+
+
+@pytest.mark.parametrize("make", [csr_matrix, csc_array])
+def test_missing_values_of_a_sparse_matrix_are_counted(make):
+    holes = X * (X > 0)
+    holes[np.flatnonzero(GROUPS == 2)[0]] = np.nan
+    found = describe_tasks(make(holes), Y, groups=GROUPS)
+    pd.testing.assert_frame_equal(found.table, describe_tasks(holes, Y, groups=GROUPS).table)
+    assert found.table["missing"][2] == 2
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+@pytest.mark.parametrize(
+    "label", [lambda task: (task, "b"), lambda task: f"s{task}" if task else 0]
+)
+def test_any_hashable_is_a_task_in_any_library(make, label):
+    frame = make({"a": X[:, 0]})
+    groups = [label(task) for task in GROUPS.tolist()]
+    found = describe_tasks(frame, Y, groups=groups).table
+    tasks = found.to_pydict()["task"] if make is pa.table else list(found["task"])
+    names = [label(task) for task in range(30)]
+    assert tasks == (names if make is pd.DataFrame else list(map(str, names)))
+
+
+def test_a_single_row():
+    description = describe_tasks([[1.0]], [2.5], groups=["a"])
+    assert "1 task(s)" in str(description)
+    assert np.isnan(description.table["target_sd"][0])
 
 
 def test_few_tasks_and_tiny_ones():
@@ -151,8 +208,11 @@ def test_what_y_is(y, task_type, found):
         ({"task_type": "ranking"}, "task_type='ranking' must be"),
         ({"y": np.ones((len(Y), 2))}, "should be a 1d array"),
         ({"y": Y[:-1]}, "inconsistent numbers of samples"),
+        ({"y": np.full(len(Y), np.nan)}, "y has no known, finite value"),
+        ({"X": X[:, 0]}, "Expected 2D array, got 1D array"),
+        ({"X": X[:0], "y": Y[:0], "groups": GROUPS[:0]}, "X has no rows"),
     ],
 )
 def test_what_cannot_be_described_is_said(given, message):
     with pytest.raises(ValueError, match=message):
-        table(**given)
+        describe_tasks(**{"X": X, "y": Y, "groups": GROUPS, **given})

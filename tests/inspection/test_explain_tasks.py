@@ -5,6 +5,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
@@ -162,6 +163,21 @@ def test_one_task_has_no_other_to_differ_from():
     found = explain_tasks(EmpiricalBayesRegressor().fit(X, y))
     assert found.variance["icc"][0] == 0
     assert_array_equal(found.tasks[["shift", "distance", "learned"]], [[0, 0, 0]])
+    assert "Distance from the prior: 0 in" in found.summary
+    assert "None" not in found.summary
+
+
+def test_tables_are_of_the_library_that_the_learner_was_fitted_to(model):
+    X, y, groups = draw()
+    frame = pl.DataFrame({"school": [f"s{task:02}" for task in groups], "a": X[:, 0], "b": X[:, 1]})
+    learner = EmpiricalBayesRegressor(task_column="school")
+    pipe = make_pipeline(skmeta.Shared(StandardScaler(), task_column="school"), learner)
+    expected = explain_tasks(model)
+    for fitted in (learner.fit(frame, y), pipe.fit(frame, y), learner.adapt(frame[:4], y[:4])):
+        found = explain_tasks(fitted)
+        for one in (found.tasks, found.variance, found.features):
+            assert isinstance(one, pl.DataFrame)
+        assert_allclose(found.variance["icc"], expected.variance["icc"], rtol=1e-5)
 
 
 def test_a_foreign_task_is_the_farthest():
@@ -344,9 +360,24 @@ def test_the_picture_shows_what_the_tables_say(model):
     plt.close("all")
 
 
+def test_the_picture_on_given_axes(model):
+    figure, axes = plt.subplots(3)
+    display = TaskVariationDisplay.from_estimator(model, ax=axes)
+    assert list(display.axes_) == ["variance", "features", "tasks"]
+    assert list(display.axes_.values()) == axes.tolist()
+    assert display.figure_ is figure
+    with pytest.raises(ValueError, match="draws 3 panels; ax must hold as many Axes, got 1"):
+        display.plot(axes[0])
+    part = plt.figure().subfigures(1, 2)[0]
+    assert display.plot(part.subplots(3)).figure_ is part
+    plt.close("all")
+
+
 def test_the_picture_of_a_learner_without_a_prior_has_one_panel():
     X, y, groups = draw(10)
     learner = MAMLRegressor(n_shots=3, **NET).fit(X, y, groups=groups)
     display = TaskVariationDisplay.from_estimator(learner)
     assert list(display.axes_) == ["tasks"]
+    ax = plt.subplots()[1]
+    assert TaskVariationDisplay.from_estimator(learner, ax=ax).axes_ == {"tasks": ax}
     assert display.axes_["tasks"].get_ylabel() == "Predictions moved, in the units of y"

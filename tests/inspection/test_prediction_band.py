@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -140,6 +141,51 @@ def test_keywords_reach_the_artists(model):
 def test_what_cannot_be_drawn_is_said(feature, y, message, model):
     with pytest.raises(ValueError, match=message):
         PredictionBandDisplay.from_estimator(model, X[SUPPORT], y, feature)
+
+
+def test_one_task_and_its_features_alone():
+    frame, learner = table(pd.DataFrame), EmpiricalBayesRegressor(task_column="school")
+    pipe = make_pipeline(Shared(StandardScaler(), task_column="school"), learner)
+    rows, query = frame.iloc[SUPPORT], frame.iloc[QUERY]
+    for model in (learner.fit(frame, Y), pipe.fit(frame, Y)):
+        with pytest.raises(ValueError, match=r"draws one task, but X has rows of 2: \['s00', 's01"):
+            PredictionBandDisplay.from_estimator(model, frame[:20], Y[:20], "a")
+        with pytest.raises(ValueError, match="feature='school' is the task column"):
+            PredictionBandDisplay.from_estimator(model, rows, Y[SUPPORT], "school")
+        with pytest.raises(ValueError, match=r"X_query has rows of another task than X: .*s00"):
+            PredictionBandDisplay.from_estimator(
+                model, rows, Y[SUPPORT], "a", X_query=frame.iloc[np.r_[0, QUERY]]
+            )
+        found = PredictionBandDisplay.from_estimator(model, rows, Y[SUPPORT], "a", X_query=query)
+        assert len(found.x) == len(QUERY)
+
+
+def test_a_task_column_that_only_the_last_step_knows_by_its_place(model):
+    school_last = ColumnTransformer([("all", "passthrough", ["school", "a", "b"])])
+    pipe = make_pipeline(school_last, EmpiricalBayesRegressor(task_column=0))
+    pipe.fit(table(pd.DataFrame), Y)
+    rows = table(pd.DataFrame).iloc[SUPPORT]
+    assert len(PredictionBandDisplay.from_estimator(pipe, rows, Y[SUPPORT], "a").x) == 100
+
+
+def test_the_picture_of_given_predictions(model):
+    expected = PredictionBandDisplay.from_estimator(model, X[SUPPORT], Y[SUPPORT], 0)
+    backwards = slice(None, None, -1)
+    found = PredictionBandDisplay.from_predictions(
+        expected.x[backwards],
+        expected.y_pred[backwards],
+        X[SUPPORT, 0],
+        Y[SUPPORT],
+        y_std=expected.y_std[backwards],
+        feature_name="x0",
+    )
+    assert_array_equal(found.line_.get_xydata(), expected.line_.get_xydata())
+    for one, two in zip(found.band_.get_paths(), expected.band_.get_paths(), strict=True):
+        assert_array_equal(one.vertices, two.vertices)
+    assert_array_equal(found.support_.get_offsets(), expected.support_.get_offsets())
+    assert found.ax_.get_xlabel() == expected.ax_.get_xlabel()
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        PredictionBandDisplay.from_predictions([1, 2], [1, 2], [1], [1], y_std=[1])
 
 
 def test_only_meta_learners_for_one_real_target(model):

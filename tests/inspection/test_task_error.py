@@ -1,6 +1,7 @@
 """The picture shows each task at its rows and error, and names the worst."""
 
 import sys
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+from sklearn.metrics import log_loss, mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -88,6 +89,48 @@ def test_metric():
     assert display.ax_.get_ylabel() == "Mean absolute error"
 
 
+@pytest.mark.parametrize("metric", ["r2", r2_score])
+def test_of_a_score_the_lowest_are_the_worst_and_the_same_on_either_side(metric):
+    rng = np.random.default_rng(0)
+    predicted = Y + rng.normal(size=len(Y)) * (1 + 3 * (GROUPS % 3))
+    display = TaskErrorDisplay.from_predictions(Y, predicted, GROUPS, metric=metric, n_named=4)
+    assert_allclose(display.errors, by_hand(predicted, r2_score))
+    worst = np.argsort(display.errors)[:4]
+    assert [text.get_text() for text in display.texts_] == [str(task) for task in worst]
+    mirrored = TaskErrorDisplay(
+        errors=-display.errors, n_rows=display.n_rows, tasks=display.tasks, overall=0.0
+    ).plot(n_named=np.int64(4))
+    display.figure_.canvas.draw()
+    places = [[text.xyann[1] for text in shown.texts_] for shown in (display, mirrored)]
+    assert_allclose(places[0], -np.array(places[1]), atol=1)
+
+
+def test_names_of_scorers():
+    named = TaskErrorDisplay.from_predictions(Y, Y + 1, GROUPS, metric="neg_mean_absolute_error")
+    assert_allclose(named.errors, 1.0)
+    assert named.ax_.get_ylabel() == "Mean absolute error"
+    assert not named.greater_is_better
+    classes = np.where(Y > 0, "up", "down")
+    model = LogisticRegression().fit(X, classes)
+    rate = TaskErrorDisplay.from_estimator(model, X, classes, groups=GROUPS)
+    right = TaskErrorDisplay.from_estimator(model, X, classes, groups=GROUPS, metric="accuracy")
+    assert_allclose(right.errors, 1 - rate.errors)
+    assert right.greater_is_better
+    assert right.ax_.get_ylabel() == "Accuracy"
+
+
+def test_an_error_of_probabilities_is_an_error():
+    classes = np.where(Y > 0, "up", "down")
+    model = LogisticRegression().fit(X, classes)
+    display = TaskErrorDisplay.from_predictions(
+        classes,
+        model.predict_proba(X),
+        GROUPS,
+        metric=partial(log_loss, labels=model.classes_),
+    )
+    assert not display.greater_is_better
+
+
 @pytest.mark.parametrize(("most", "scale"), [(60, "linear"), (600, "log")])
 def test_tasks_of_very_different_sizes_get_a_log_axis(most, scale):
     display = TaskErrorDisplay(
@@ -100,6 +143,10 @@ def test_what_cannot_be_drawn_is_said(monkeypatch):
     model = Ridge().fit(X, Y)
     with pytest.raises(ValueError, match="Tasks are needed to show them"):
         TaskErrorDisplay.from_estimator(model, X, Y)
+    with pytest.raises(ValueError, match="metric='roc_auc' is not computed from predictions"):
+        TaskErrorDisplay.from_predictions(Y > 0, Y > 0, GROUPS, metric="roc_auc")
+    with pytest.raises(ValueError, match="r_squared"):
+        TaskErrorDisplay.from_predictions(Y, Y, GROUPS, metric="r_squared")
     with pytest.raises(ValueError, match="n_named == -1"):
         TaskErrorDisplay.from_estimator(model, X, Y, groups=GROUPS, n_named=-1)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

@@ -55,7 +55,7 @@ def test_a_transformer_describes_a_task_by_the_mean_of_its_rows():
     assert by_column.positions.shape == (15, 2)
 
 
-@pytest.mark.parametrize("metric", [None, mean_absolute_error])
+@pytest.mark.parametrize("metric", [None, mean_absolute_error, "r2"])
 def test_a_deep_learner_gives_description_and_errors(metric):
     model = RidgeHeadRegressor(max_iter=5, hidden_layer_sizes=(8,), random_state=0)
     model.fit(X, Y, groups=GROUPS)
@@ -63,6 +63,9 @@ def test_a_deep_learner_gives_description_and_errors(metric):
     expected = TaskErrorDisplay.from_estimator(model, X, Y, groups=GROUPS, metric=metric)
     assert_allclose(found.errors, expected.errors)
     assert found.error_name == expected.error_name
+    colours = found.scatter_.to_rgba(np.sort(found.errors))[:, :3].sum(axis=1)
+    darkest_is_lowest = colours[0] < colours[-1]
+    assert darkest_is_lowest == (metric == "r2")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,8 @@ def test_a_deep_learner_gives_description_and_errors(metric):
         (np.ones((1, 3)), None, "minimum of 2 is required"),
         (np.ones((5, 1)), None, "minimum of 2 is required"),
         (np.full((5, 2), np.nan), None, "embedding contains NaN"),
-        (np.ones((5, 2)), [1.0], "inconsistent numbers of samples"),
+        (np.arange(10).reshape(5, 2), [1.0], "inconsistent numbers of samples"),
+        (np.tile([1.0, 7.3], (5, 1)), None, "describes all tasks by the same numbers"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(embedding, errors, message):
@@ -82,5 +86,5 @@ def test_what_cannot_be_drawn_is_said(embedding, errors, message):
 def test_tasks_are_needed():
     with pytest.raises(ValueError, match="Tasks are needed to show them"):
         TaskMapDisplay.from_estimator(StandardScaler().fit(X), X)
-    with pytest.raises(AttributeError, match="transform"):
+    with pytest.raises(TypeError, match="Ridge has no method transform to describe tasks by"):
         TaskMapDisplay.from_estimator(Ridge().fit(X, Y), X, groups=GROUPS)

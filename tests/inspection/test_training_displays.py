@@ -56,8 +56,11 @@ def test_a_pipeline_and_given_axes(tasks):
     learner = LEARNER.set_params(task_column=0)
     model = make_pipeline(skmeta.Shared(StandardScaler(), task_column=0), HeTRoM(learner))
     figure, axes = plt.subplots(1, 3)
-    display = HeTRoMDisplay.from_estimator(model.fit(rows, y), axes=axes)
+    display = HeTRoMDisplay.from_estimator(model.fit(rows, y), ax=axes)
     assert display.figure_ is figure
+    assert display.axes_.tolist() == axes.tolist()
+    with pytest.raises(ValueError, match=r"HeTRoMDisplay draws 3 panels; ax must hold .* got 2"):
+        display.plot(axes[:2])
     LEARNER.set_params(task_column=None)
 
 
@@ -82,6 +85,22 @@ def test_the_map_keeps_distances_of_a_plane():
     display = TaskGroupingDisplay.from_dissimilarity(distance, np.zeros(20, dtype=int))
     found = np.linalg.norm(display.map_[:, None] - display.map_, axis=-1)
     np.testing.assert_allclose(found, distance, atol=1e-6)
+
+
+def test_groups_on_given_axes():
+    figure, axes = plt.subplots(2, 1)
+    D = np.abs(np.subtract.outer(np.arange(4), np.arange(4))) / 4
+    display = TaskGroupingDisplay.from_dissimilarity(D, [0, 0, 1, 1], ax=axes)
+    assert display.figure_ is figure
+    assert display.axes_[0].images
+    with pytest.raises(ValueError, match="TaskGroupingDisplay draws 2 panels"):
+        display.plot(axes[0])
+
+
+@pytest.mark.parametrize("n_tasks", [1, 2])
+def test_tasks_that_do_not_differ_have_one_place(n_tasks):
+    display = TaskGroupingDisplay.from_dissimilarity(np.zeros((n_tasks, n_tasks)), [0] * n_tasks)
+    np.testing.assert_array_equal(display.map_, np.zeros((n_tasks, 2)))
 
 
 def test_of_many_tasks_the_landmarks_are_drawn():

@@ -12,6 +12,7 @@ import skmeta
 from skmeta import (
     EmpiricalBayesRegressor,
     EpisodicKFold,
+    HeTRoM,
     RidgeHeadRegressor,
     Shared,
     TrainingHistoryDisplay,
@@ -49,6 +50,23 @@ def test_validation_loss_where_it_was_recorded():
     display = TrainingHistoryDisplay.from_estimator(fitted(callbacks=[("valid", Validate())]))
     assert [line.get_label() for line in display.lines_] == ["training tasks", "validation tasks"]
     assert_array_equal(display.lines_[1].get_ydata(), [1, np.nan, 1, np.nan, 1, np.nan, 1])
+
+
+@pytest.mark.parametrize("guidance", [None, "lognormal"])
+def test_the_share_of_tasks_that_count(guidance):
+    learner = RidgeHeadRegressor(max_iter=60, meta_batch_size=10, **QUICK)
+    model = HeTRoM(learner, drop_hardest=0.3, warm_up=0.5, guidance=guidance)
+    display = TrainingHistoryDisplay.from_estimator(model.fit(ROWS, TASKS.target))
+    assert_array_equal(display.kept_line_.get_xdata(), display.lines_[0].get_xdata())
+    share = display.kept_line_.get_ydata()
+    warm = display.n_updates <= 30
+    assert (share[warm] == 1).all()
+    if guidance is None:
+        assert_allclose(share[~warm], 0.7)
+    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert legend == ["training tasks", "share that counts"]
+    assert display.kept_ax_.figure is display.figure_
+    assert TrainingHistoryDisplay.from_estimator(model.estimator_).kept_line_ is None
 
 
 def test_pipelines_and_searches_and_shared_axes():

@@ -1,6 +1,7 @@
 """The curve against what its definition says by hand, and what it promises of its draws."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -252,6 +253,55 @@ def test_failures_become_the_error_score():
     assert (found.scores != -7.0).any()
     with pytest.raises(RuntimeError, match="too many rows"):
         adaptation_curve(Fussy(), X, Y, groups=GROUPS, error_score="raise", **QUICK)
+
+
+RARE = skmeta.make_linear_tasks(12, 8, 2, noise=0.3, random_state=0)
+FEW = {"groups": RARE.groups, "shots": (1, 4), "n_splits": 2, "random_state": 0}
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
+def test_a_class_of_one_task_alone_costs_that_task_alone(row, scoring):
+    """Whether it is a known row or one to test on that shows the class."""
+    given = {**FEW, "scoring": scoring}
+    classes = (RARE.target > 0).astype(int)
+    expected = adaptation_curve(EmpiricalBayesClassifier(), RARE.data, classes, **given)
+    classes[row] = 2
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = adaptation_curve(EmpiricalBayesClassifier(), RARE.data, classes, **given)
+    lost = np.isnan(found.scores)
+    assert not lost[:, 1:].any()
+    assert lost[:, 0].all() == lost[:, 0].any() == bool(caught)
+    assert lost.any() or scoring == "accuracy"  # which may count the rows as wrong
+    for warning in caught:
+        assert warning.category is FitFailedWarning
+        assert "EmpiricalBayesClassifier fails on classes that no" in str(warning.message)
+        assert "1 of 12 tasks have some; their scores are nan" in str(warning.message)
+    held_out_alike = expected.scores[:, 1:] == found.scores[:, 1:]
+    assert held_out_alike.mean() > 0.1  # other folds train on the class
+    pooled = adaptation_curve(
+        LogisticRegression(), RARE.data, classes, **{**given, "scoring": "accuracy"}
+    )
+    assert np.isfinite(pooled.scores).all()  # it is fitted on the shots
+
+
+def test_classes_of_each_task_are_for_learners_that_can_do_with_them():
+    some = RARE.groups < 4
+    classes = 2 * RARE.groups[some] + (RARE.target[some] > 0)
+    given = {**FEW, "groups": RARE.groups[some], "shots": 4}
+    learner = EmpiricalBayesClassifier("intercept", label_sets="own")
+    found = adaptation_curve(learner, RARE.data[some], classes, **given)
+    assert np.isfinite(found.scores).all()
+    learner.set_params(label_sets="shared")
+    with pytest.raises(ValueError, match="All 2 of 2 fits or adaptations failed"):
+        adaptation_curve(learner, RARE.data[some], classes, **given)
+
+
+def test_one_number_of_shots():
+    one = adaptation_curve(Ridge(), X, Y, groups=GROUPS, **{**QUICK, "shots": 5})
+    several = adaptation_curve(Ridge(), X, Y, groups=GROUPS, **{**QUICK, "shots": (5,)})
+    assert_array_equal(one.scores, several.scores)
 
 
 @pytest.mark.parametrize(

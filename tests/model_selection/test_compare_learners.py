@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import Ridge
 
 import skmeta
@@ -149,6 +150,32 @@ def test_the_display_draws_the_table(table):
     plt.close(display.figure_)
 
 
+def test_the_display_does_not_depend_on_the_order_of_the_rows(table):
+    expected = AdaptationCurveDisplay.from_comparison(table)
+    shuffled = table.sample(frac=1, random_state=0)
+    found = AdaptationCurveDisplay.from_comparison(shuffled)
+    assert found.names != expected.names
+    order = [found.names.index(name) for name in expected.names]
+    assert_array_equal(found.shots, expected.shots)
+    assert_array_equal(found.scores[order], expected.scores)
+    assert_array_equal(found.half_widths[order], expected.half_widths)
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda table: table.drop(index=3), "0 rows of learner 'pooled linear' with 5 shots"),
+        (lambda table: pd.concat([table, table[:1]]), "2 rows of learner 'dummy' with 1 shots"),
+        (lambda table: table.drop(columns="high"), r"no column \['high'\]"),
+        (lambda table: table[:0], "table has no rows"),
+    ],
+)
+def test_an_incomplete_table_is_not_drawn(table, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptationCurveDisplay.from_comparison(spoil(table))
+
+
 class Refuses(DummyRegressor):
     """Cannot be fitted."""
 
@@ -164,7 +191,8 @@ class Refuses(DummyRegressor):
         ({"a": Ridge(), "b": DummyClassifier()}, {}, "classifiers and regressors"),
         ({"a": Ridge()}, {"reference": "b"}, r"reference='b' must be one of \['a', 'pooled"),
         ({"a": Ridge()}, {"groups": None}, "Tasks are needed"),
-        ({"a": Refuses()}, {}, "All 6 of 6"),
+        ({"a": Refuses()}, {"baselines": False}, "(?s)Not one fit of any learner .*6 of 6 fits"),
+        ({"a": Ridge()}, {"shots": 14}, "shots goes up to 14"),
     ],
 )
 def test_what_cannot_be_compared_is_said(learners, given, message):
@@ -172,7 +200,38 @@ def test_what_cannot_be_compared_is_said(learners, given, message):
         compare_learners(learners, X, Y, **{"groups": GROUPS, **QUICK, **given})
 
 
-def test_an_error_says_which_learner_it_was():
-    with pytest.raises(ValueError, match="All 6") as caught:
-        compare_learners({"picky": Refuses()}, X, Y, groups=GROUPS, **QUICK)
+def test_a_learner_that_fails_leaves_the_others_their_rows():
+    with pytest.warns(FitFailedWarning, match=r"(?s)learner 'picky': 6 of 6 fits .*no"):
+        found = compare_learners(
+            {"ridge": Ridge(), "picky": Refuses()}, X, Y, groups=GROUPS, baselines=False, **QUICK
+        )
+    expected = compare_learners({"ridge": Ridge()}, X, Y, groups=GROUPS, baselines=False, **QUICK)
+    columns = ["learner", "shots", "score", "low", "high", "n_tasks"]
+    pd.testing.assert_frame_equal(found[columns][:2], expected[columns])
+    assert found["learner"].tolist() == ["ridge"] * 2 + ["picky"] * 2
+    assert found.loc[2:, ["score", "low", "high", "difference", "p_value"]].isna().all(axis=None)
+    assert (found["n_tasks"][2:] == 0).all()
+    display = AdaptationCurveDisplay.from_comparison(found)
+    assert np.isnan(display.scores[1]).all()
+    plt.close(display.figure_)
+
+
+@pytest.mark.parametrize(
+    ("learner", "given", "error", "message"),
+    [
+        (Refuses(), {"error_score": "raise"}, RuntimeError, "no"),
+        (EmpiricalBayesRegressor(task_column=0), {}, ValueError, "groups were given"),
+    ],
+)
+def test_an_error_says_which_learner_it_was(learner, given, error, message):
+    with pytest.raises(error, match=message) as caught:
+        compare_learners({"ok": Ridge(), "picky": learner}, X, Y, groups=GROUPS, **QUICK, **given)
     assert caught.value.__notes__ == ["The learner was 'picky'."]
+
+
+def test_one_number_of_shots():
+    given = {"groups": GROUPS, "baselines": False, "n_splits": 3, "random_state": 0}
+    found = compare_learners({"ridge": Ridge()}, X, Y, shots=5, **given)
+    expected = compare_learners({"ridge": Ridge()}, X, Y, shots=(5,), **given)
+    assert found["shots"].tolist() == [5]
+    assert_array_equal(found["score"], expected["score"])
