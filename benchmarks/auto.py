@@ -207,7 +207,10 @@ with a 95 % interval in pairs over tasks. "Same": the interval covers zero.
 
 def summary(rows: list[dict[str, Any]]) -> str:
     verdicts = Counter(map(verdict, rows))
-    lower = sum(row["difference"] < 0 for row in rows)
+    lower, higher = (
+        sum(sign * row["difference"] > 0.01 * row["errors"][row["best"]] for row in rows)
+        for sign in (-1, 1)
+    )
     simple = [
         min(error for key, error in row["errors"].items() if key != "mixed effects") for row in rows
     ]
@@ -215,8 +218,9 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return (
         f"Of {len(rows)} collections AutoMeta is better than the best baseline beyond the interval "
         f"on {verdicts['better']}, the same on {verdicts['same']} and worse on "
-        f"{verdicts['**worse**']}; its error is the lower one on {lower}. Without mixed effects, "
-        f"itself a meta-learner, among the baselines, it is the lower one on {below}."
+        f"{verdicts['**worse**']}; its error is lower by more than 1 % on {lower} and higher by "
+        f"more than 1 % on {higher}. Without mixed effects, itself a meta-learner, among the "
+        f"baselines, it is lower on {below}."
     )
 
 

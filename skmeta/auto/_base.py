@@ -129,7 +129,9 @@ class BaseAutoMeta(BaseMetaLearner):
         return as_table(self._leaderboard, library)
 
     @abstractmethod
-    def _default_candidates(self, shots: tuple[int, int], seed: int) -> dict[str, Any]:
+    def _default_candidates(
+        self, shots: tuple[int, int], n_features: int, seed: int
+    ) -> dict[str, Any]:
         """Return learners by name."""
 
     @abstractmethod
@@ -152,7 +154,7 @@ class BaseAutoMeta(BaseMetaLearner):
         cells = self._cells(data, codes)
         self.shots_ = self._check_shots(np.bincount(cells))
         seed = as_seed(self.random_state)
-        candidates = self._check_candidates(seed)
+        candidates = self._check_candidates(data.X.shape[1], seed)
         rows = Rows(data.X, self._targets(data), codes)
         folds = self._folds(rows.y, codes, cells, seed)
         trials: list[Trial] = []
@@ -179,9 +181,10 @@ class BaseAutoMeta(BaseMetaLearner):
             return np.unique([-(-most // 4), most])
         return check_shots(np.atleast_1d(np.asarray(self.shots, dtype=object)).tolist())
 
-    def _check_candidates(self, seed: int) -> dict[str, Any]:
+    def _check_candidates(self, n_features: int, seed: int) -> dict[str, Any]:
         if self.candidates is None:
-            return self._default_candidates((int(self.shots_[0]), int(self.shots_[-1])), seed)
+            shots = int(self.shots_[0]), int(self.shots_[-1])
+            return self._default_candidates(shots, n_features, seed)
         if not isinstance(self.candidates, Mapping) or not self.candidates:
             raise ValueError(
                 f"candidates={self.candidates!r} must be a dict {{name: estimator}} of at least "

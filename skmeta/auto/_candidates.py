@@ -12,6 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from skmeta.auto._per_task import PerTaskClassifier, PerTaskRegressor
 from skmeta.auto._pooled import PooledClassifier, PooledRegressor
 from skmeta.auto._scaled import (
+    MOST_EFFECTS,
+    ReducedEffectsClassifier,
+    ReducedEffectsRegressor,
     ScaledMultiHeadClassifier,
     ScaledMultiHeadRegressor,
     ScaledRidgeHeadClassifier,
@@ -26,13 +29,15 @@ _NETWORK: dict[str, Any] = {"max_iter": 300, "lr": 5e-3}  # as good as 1000 slow
 _PENALTIES = (1.0, 0.01, 0.1, 10.0, 100.0)
 
 
-def default_regressors(shots: tuple[int, int], seed: int) -> dict[str, Any]:
+def default_regressors(shots: tuple[int, int], n_features: int, seed: int) -> dict[str, Any]:
     """Return regressors by name.
 
     Parameters
     ----------
     shots : (int, int)
         The smallest and largest number of rows that a new task is expected to have.
+    n_features : int
+        The number of features; of very many, mixed effects take principal components.
     seed : int
         For what they draw.
 
@@ -41,14 +46,15 @@ def default_regressors(shots: tuple[int, int], seed: int) -> dict[str, Any]:
     candidates : dict of str to meta-learner
     """
     boosting = HistGradientBoostingRegressor(**_BOOSTING, random_state=seed)
+    mixed = ReducedEffectsRegressor if n_features > MOST_EFFECTS else EmpiricalBayesRegressor
     return {
         "pooled linear": PooledRegressor(make_pipeline(StandardScaler(), Ridge())),
         "pooled boosting": PooledRegressor(boosting),
-        "mixed intercepts": EmpiricalBayesRegressor("intercept"),
-        "mixed effects": EmpiricalBayesRegressor(),
+        "mixed intercepts": mixed("intercept"),
+        "mixed effects": mixed(),
         "per-task linear": PerTaskRegressor([Ridge(penalty) for penalty in _PENALTIES]),
-        "mixed intercepts on boosting": EmpiricalBayesRegressor("intercept", offset=boosting),
-        "mixed effects on boosting": EmpiricalBayesRegressor(offset=boosting),
+        "mixed intercepts on boosting": mixed("intercept", offset=boosting),
+        "mixed effects on boosting": mixed(offset=boosting),
         "multi-head network": ScaledMultiHeadRegressor(random_state=seed, **_NETWORK),
         "ridge-head network": ScaledRidgeHeadRegressor(
             n_shots=shots, random_state=seed, **_NETWORK
@@ -57,7 +63,7 @@ def default_regressors(shots: tuple[int, int], seed: int) -> dict[str, Any]:
 
 
 def default_classifiers(
-    shots: tuple[int, int], seed: int, *, own_label_sets: bool
+    shots: tuple[int, int], n_features: int, seed: int, *, own_label_sets: bool
 ) -> dict[str, Any]:
     """Return classifiers by name.
 
@@ -66,6 +72,8 @@ def default_classifiers(
     shots : (int, int)
         The smallest and largest number of rows that a new task is expected to have; of each class
         with `own_label_sets`.
+    n_features : int
+        The number of features; of very many, mixed effects take principal components.
     seed : int
         For what they draw.
     own_label_sets : bool
@@ -81,6 +89,7 @@ def default_classifiers(
     linear = [LogisticRegression(C=C, max_iter=1000) for C in (1.0, 0.1, 10.0)]
     boosting = HistGradientBoostingClassifier(**_BOOSTING, random_state=seed)
     pooled_linear = make_pipeline(StandardScaler(), linear[0])
+    mixed = ReducedEffectsClassifier if n_features > MOST_EFFECTS else EmpiricalBayesClassifier
     networks = {
         "multi-head network": ScaledMultiHeadClassifier(**network),
         "ridge-head network": ScaledRidgeHeadClassifier(
@@ -88,7 +97,7 @@ def default_classifiers(
         ),
     }
     linear_by_task: dict[str, Any] = {
-        "mixed effects": EmpiricalBayesClassifier(**label_sets),
+        "mixed effects": mixed(**label_sets),
         "per-task linear": PerTaskClassifier(linear, **label_sets),
     }
     if own_label_sets:
@@ -96,11 +105,9 @@ def default_classifiers(
     return {
         "pooled linear": PooledClassifier(pooled_linear, **label_sets),
         "pooled boosting": PooledClassifier(boosting, **label_sets),
-        "mixed intercepts": EmpiricalBayesClassifier("intercept", **label_sets),
+        "mixed intercepts": mixed("intercept", **label_sets),
         **linear_by_task,
-        "mixed intercepts on boosting": EmpiricalBayesClassifier(
-            "intercept", offset=boosting, **label_sets
-        ),
-        "mixed effects on boosting": EmpiricalBayesClassifier(offset=boosting, **label_sets),
+        "mixed intercepts on boosting": mixed("intercept", offset=boosting, **label_sets),
+        "mixed effects on boosting": mixed(offset=boosting, **label_sets),
         **networks,
     }

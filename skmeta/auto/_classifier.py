@@ -179,8 +179,10 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         self._fit_labels(data, None)
         super()._fit_prior(data)
 
-    def _default_candidates(self, shots: tuple[int, int], seed: int) -> dict[str, Any]:
-        return default_classifiers(shots, seed, own_label_sets=self._own_labels)
+    def _default_candidates(
+        self, shots: tuple[int, int], n_features: int, seed: int
+    ) -> dict[str, Any]:
+        return default_classifiers(shots, n_features, seed, own_label_sets=self._own_labels)
 
     def _pooled(self, estimator: Any) -> BaseMetaLearner:
         return PooledClassifier(estimator, label_sets="own" if self._own_labels else "shared")

@@ -203,8 +203,10 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         both = self._ask("predict", state, X, codes, return_std=True)
         return np.stack([values.reshape(len(X), -1) for values in both], axis=1).astype(X.dtype)
 
-    def _default_candidates(self, shots: tuple[int, int], seed: int) -> dict[str, Any]:
-        return default_regressors(shots, seed)
+    def _default_candidates(
+        self, shots: tuple[int, int], n_features: int, seed: int
+    ) -> dict[str, Any]:
+        return default_regressors(shots, n_features, seed)
 
     def _pooled(self, estimator: Any) -> BaseMetaLearner:
         return PooledRegressor(estimator)

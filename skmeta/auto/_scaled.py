@@ -1,4 +1,4 @@
-"""Network learners that standardise features themselves, so that they take tables of any units.
+"""Learners that make features fit for themselves: of any units, for networks, or not too many.
 
 A pipeline would do the same, but takes `groups` only with metadata routing and passes no
 `return_std` on with it, so it would not do for what users find as the chosen learner.
@@ -10,19 +10,27 @@ from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmeta.base import BaseMetaLearner
+from skmeta.empirical_bayes import EmpiricalBayesClassifier, EmpiricalBayesRegressor
 from skmeta.heads import RidgeHeadClassifier, RidgeHeadRegressor
 from skmeta.multitask import MultiHeadClassifier, MultiHeadRegressor
 from skmeta.tasks import TaskData
 
 __all__ = [
+    "MOST_EFFECTS",
+    "ReducedEffectsClassifier",
+    "ReducedEffectsRegressor",
     "ScaledMultiHeadClassifier",
     "ScaledMultiHeadRegressor",
     "ScaledRidgeHeadClassifier",
     "ScaledRidgeHeadRegressor",
 ]
+
+MOST_EFFECTS = 50  # the time of an EM step grows with their third power
 
 
 class _Scaled(BaseMetaLearner):
@@ -30,14 +38,17 @@ class _Scaled(BaseMetaLearner):
 
     Attributes
     ----------
-    scaler_ : StandardScaler
+    scaler_ : transformer
         Fitted to the features of all tasks.
     """
+
+    def _make_scaler(self) -> Any:
+        return StandardScaler()
 
     def _read(self, X: Any, y: Any, groups: Any, sample_weight: Any, *, reset: bool) -> TaskData:
         data = super()._read(X, y, groups, sample_weight, reset=reset)
         if reset:
-            self.scaler_ = StandardScaler().fit(data.X)
+            self.scaler_ = self._make_scaler().fit(data.X)
         return replace(data, X=self.scaler_.transform(data.X))
 
     def _read_features(self, X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -59,3 +70,18 @@ class ScaledRidgeHeadRegressor(_Scaled, RidgeHeadRegressor):
 
 class ScaledRidgeHeadClassifier(_Scaled, RidgeHeadClassifier):
     """`RidgeHeadClassifier` on standardised features."""
+
+
+class _Reduced(_Scaled):
+    """Replace many features by their leading principal components."""
+
+    def _make_scaler(self) -> Any:
+        return make_pipeline(StandardScaler(), PCA(MOST_EFFECTS, random_state=0))
+
+
+class ReducedEffectsRegressor(_Reduced, EmpiricalBayesRegressor):
+    """`EmpiricalBayesRegressor` on principal components."""
+
+
+class ReducedEffectsClassifier(_Reduced, EmpiricalBayesClassifier):
+    """`EmpiricalBayesClassifier` on principal components."""

@@ -451,8 +451,12 @@ def test_default_classifiers_take_label_sets_of_their_own():
 @pytest.mark.parametrize(
     ("auto", "y", "candidates"),
     [
-        (AutoMetaRegressor, Y, default_regressors((2, 5), 0)),
-        (AutoMetaClassifier, LABELS, default_classifiers((2, 5), 0, own_label_sets=False)),
+        (AutoMetaRegressor, Y, default_regressors((2, 5), X.shape[1], 0)),
+        (
+            AutoMetaClassifier,
+            LABELS,
+            default_classifiers((2, 5), X.shape[1], 0, own_label_sets=False),
+        ),
     ],
     ids=["regression", "classification"],
 )
@@ -464,6 +468,20 @@ def test_default_candidates_all_work(auto, y, candidates):
     found = auto(600, candidates=cheap, n_splits=2, random_state=0)
     found.fit(X[few], y[few], groups=GROUPS[few])
     assert set(found.leaderboard_["status"]) == {"ok", "chosen"}
+
+
+def test_mixed_effects_of_a_wide_table_are_of_its_components():
+    """A signal in the direction of most variance, among features too many for a covariance."""
+    random = np.random.default_rng(0)
+    direction = random.normal(size=200)
+    score = random.normal(size=len(GROUPS))
+    wide = np.outer(score, direction) + 0.1 * random.normal(size=(len(GROUPS), 200))
+    y = score * (1 + GROUPS % 3)
+    candidates = default_regressors((2, 5), 200, 0)
+    found = search({"mixed effects": candidates["mixed effects"]}, n_splits=2)
+    found.fit(wide, y, groups=GROUPS)
+    assert found.leaderboard_["score"][0] > -0.5 * y.std()
+    assert found.estimator_.scaler_.transform(wide).shape[1] == 50
 
 
 # What users are told
