@@ -28,7 +28,8 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
     and cheap ones first:
 
     - "pooled linear", "pooled boosting": one model of all rows that ignores tasks;
-    - "mixed intercepts", "mixed effects": `EmpiricalBayesClassifier`;
+    - "mixed intercepts", "mixed effects": `EmpiricalBayesClassifier`, of more than 50 features
+      on their leading principal components;
     - "per-task linear": a logistic regression on the rows of the task alone, its penalty tuned on
       training tasks;
     - "mixed intercepts on boosting", "mixed effects on boosting": `EmpiricalBayesClassifier` on

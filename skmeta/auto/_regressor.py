@@ -26,7 +26,8 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
     and cheap ones first:
 
     - "pooled linear", "pooled boosting": one model of all rows that ignores tasks;
-    - "mixed intercepts", "mixed effects": `EmpiricalBayesRegressor`;
+    - "mixed intercepts", "mixed effects": `EmpiricalBayesRegressor`, of more than 50 features
+      on their leading principal components;
     - "per-task linear": a ridge regression on the rows of the task alone, its penalty tuned on
       training tasks;
     - "mixed intercepts on boosting", "mixed effects on boosting": `EmpiricalBayesRegressor` on

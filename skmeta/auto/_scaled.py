@@ -42,13 +42,13 @@ class _Scaled(BaseMetaLearner):
         Fitted to the features of all tasks.
     """
 
-    def _make_scaler(self) -> Any:
+    def _make_scaler(self, X: NDArray[Any]) -> Any:
         return StandardScaler()
 
     def _read(self, X: Any, y: Any, groups: Any, sample_weight: Any, *, reset: bool) -> TaskData:
         data = super()._read(X, y, groups, sample_weight, reset=reset)
         if reset:
-            self.scaler_ = self._make_scaler().fit(data.X)
+            self.scaler_ = self._make_scaler(data.X).fit(data.X)
         return replace(data, X=self.scaler_.transform(data.X))
 
     def _read_features(self, X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -75,8 +75,14 @@ class ScaledRidgeHeadClassifier(_Scaled, RidgeHeadClassifier):
 class _Reduced(_Scaled):
     """Replace many features by their leading principal components."""
 
-    def _make_scaler(self) -> Any:
-        return make_pipeline(StandardScaler(), PCA(MOST_EFFECTS, random_state=0))
+    def _make_scaler(self, X: NDArray[Any]) -> Any:
+        n_components = min(MOST_EFFECTS, *X.shape)
+        return make_pipeline(StandardScaler(), PCA(n_components, random_state=0))
+
+    @property
+    def _effect_names(self) -> list[str]:
+        """What the effects of tasks are of, instead of features."""
+        return [f"component {number}" for number in range(self.scaler_[-1].n_components_)]
 
 
 class ReducedEffectsRegressor(_Reduced, EmpiricalBayesRegressor):

@@ -155,7 +155,7 @@ def _feature_effects(learner: Any, names: Sequence[str] | None) -> tuple[list[st
     scale = learner.design_.scale
     variances = np.diagonal(learner.prior_covariance_, axis1=1, axis2=2)[:, 1:]
     if names is None:
-        names = _feature_names(learner)
+        names = getattr(learner, "_effect_names", None) or _feature_names(learner)
     elif len(names) != len(scale):
         raise ValueError(
             f"feature_names has {len(names)} names for the {len(scale)} features of "

@@ -482,6 +482,16 @@ def test_mixed_effects_of_a_wide_table_are_of_its_components():
     found.fit(wide, y, groups=GROUPS)
     assert found.leaderboard_["score"][0] > -0.5 * y.std()
     assert found.estimator_.scaler_.transform(wide).shape[1] == 50
+    assert "component 0" in str(skmeta.explain_tasks(found.estimator_))
+
+
+def test_mixed_effects_of_more_features_than_rows():
+    few = GROUPS < 4
+    wide = np.tile(X[few], (1, 60))
+    candidates = default_regressors((2, 5), wide.shape[1], 0)
+    mixed = {name: learner for name, learner in candidates.items() if name.startswith("mixed e")}
+    found = search(mixed, n_splits=2).fit(wide, Y[few], groups=GROUPS[few])
+    assert set(found.leaderboard_["status"]) == {"ok", "chosen"}
 
 
 # What users are told
