@@ -485,14 +485,20 @@ CONCLUSIONS = """\
   are within 10 % of the clean run, but for the ridge head on sinusoids, whose clean error is
   close to nothing, and for ANIL on letters, which noise tasks do not harm and which misses the
   hard tasks that are dropped.
-- The log-normal thresholds are mostly the better of the two: they drop about as many tasks as
-  are bad, while a fixed share above it takes hard but good tasks as well. Where 40 % are noise
-  they find less of it than the fixed range does, for the multi-head learner and the ridge head,
-  and are worse there; with MAML they stay ahead.
+- Of losses as they are, the log-normal thresholds are mostly the better choice: they drop about as
+  many tasks as are bad, while a fixed share above it takes hard but good tasks as well. Where 40 %
+  are noise they find less of it than the fixed range does, for the multi-head learner and the ridge
+  head, and are worse there; with MAML they stay ahead.
 - **On clean tasks dropping often costs something.** The hardest sinusoids are those of large
   amplitude, and their error weighs most in the mean: the aim of 5 % is missed there by MAML after
   one step, the ridge head and the multi-head learner, and by ANIL on letters. Do not use `HeTRoM`
   where nothing is wrong.
+- Ranking losses relative to a task's scale (`rank_by="relative"`) suits learners whose error grows
+  with that scale, the ridge head and the multi-head learner: tasks of large amplitude are kept, so
+  that clean tasks cost less and easy foreign ones do less harm. The error of MAML after a few steps
+  hardly depends on it; there the tasks of small amplitude are dropped instead, lines, whose scale
+  is large, are kept, and it is the worst of the three. After a tenth of the training (the picture)
+  the multi-head learner gains nothing by it either.
 - **Foreign tasks that are easy are not found**, for they are not at the hard end: lines are
   trivial for closed-form and multi-head learners, as are digits beside letters. There `HeTRoM`
   drops good tasks instead, and is worse than the learner alone more often than not. Foreign tasks

@@ -69,7 +69,8 @@ class HeTRoM(BaseMetaTransformer):
         What is ranked: losses, or losses relative to that of the task's best constant prediction
         (its target variance, or the entropy of its class frequencies): divided by it, or for
         learners trained on a likelihood what they exceed it by. The latter keeps tasks of a large
-        scale from being the hard ones.
+        scale from being the hard ones: for closed-form and multi-head learners where scales differ,
+        not for gradient learners of few steps, whose loss depends on it less.
     warm_up : float, default=0.1
         The share of meta-updates, the first ones, in which all tasks count: at first every task
         is hard.
