@@ -9,7 +9,6 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
@@ -31,9 +30,9 @@ from skmeta.base import BaseMetaLearner, State, adapt
 from skmeta.base._adapt import last_step
 from skmeta.base._learner import groups_keyword
 from skmeta.exceptions import UnseenTaskWarning
-from skmeta.model_selection._adaptation_curve import as_seed, check_metric, check_shots
+from skmeta.model_selection._curve import as_seed, check_metric, check_shots
 from skmeta.model_selection._episodic import check_support
-from skmeta.model_selection._fold import Fold, Rows, make_folds
+from skmeta.model_selection._folds import Fold, Rows, make_folds
 from skmeta.model_selection._rows import support_mask
 from skmeta.tasks import TaskData
 from skmeta.utils._tables import as_table, table_library
@@ -96,8 +95,6 @@ class BaseAutoMeta(BaseMetaLearner):
             score, or candidates were skipped for lack of time.
         """
         super().fit(X, y, groups)
-        frame = nw.from_native(X, eager_only=True, pass_through=True)
-        self._library = frame.implementation.value if isinstance(frame, nw.DataFrame) else None
         for said in self._shortcomings:
             warnings.warn(said, UserWarning, stacklevel=2)
         return self
@@ -125,7 +122,7 @@ class BaseAutoMeta(BaseMetaLearner):
     def leaderboard_(self) -> Any:
         """What was found of each candidate, as a data frame."""
         check_is_fitted(self)
-        library = self._library or table_library(None, "leaderboard_")
+        library = self._table_library or table_library(None, "leaderboard_")
         return as_table(self._leaderboard, library)
 
     @abstractmethod

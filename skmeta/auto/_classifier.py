@@ -14,7 +14,7 @@ from skmeta.auto._candidates import default_classifiers
 from skmeta.auto._pooled import PooledClassifier
 from skmeta.base import BaseMetaLearner, MetaClassifierMixin, State
 from skmeta.base._models import LEAST_PROBABILITY
-from skmeta.model_selection._fold import Fold
+from skmeta.model_selection._folds import Fold
 from skmeta.tasks import TaskData, TaskTable
 
 __all__ = ["AutoMetaClassifier"]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
 from skmeta.metrics._interval import mean_over_tasks
-from skmeta.model_selection._fold import Fold, Rows, score_fold
+from skmeta.model_selection._fold import score_fold
+from skmeta.model_selection._folds import Fold, Rows
 
 __all__ = [
     "Trial",

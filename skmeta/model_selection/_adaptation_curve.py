@@ -10,15 +10,9 @@ import numpy as np
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils import Bunch
 
-from skmeta.model_selection._curve import (
-    as_seed,
-    check_metric,
-    check_shots,
-    compute_curve,
-    describe_failures,
-)
+from skmeta.model_selection._curve import compute_curve, describe_failures
 
-__all__ = ["adaptation_curve", "as_seed", "check_metric", "check_shots"]
+__all__ = ["adaptation_curve"]
 
 
 def adaptation_curve(

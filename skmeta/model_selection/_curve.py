@@ -16,7 +16,8 @@ from sklearn.utils import Bunch, check_consistent_length, check_random_state, ch
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmeta.base._adapt import last_step
-from skmeta.model_selection._fold import Rows, make_folds, score_fold
+from skmeta.model_selection._fold import score_fold
+from skmeta.model_selection._folds import Rows, make_folds
 from skmeta.model_selection._rows import class_codes, support_mask, task_codes
 from skmeta.tasks import separate_tasks
 

@@ -18,9 +18,9 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from skmeta.base import adapt
 from skmeta.base._adapt import last_step
 from skmeta.metrics._by_task import scores_by_task
-from skmeta.model_selection._folds import Fold, Rows, make_folds
+from skmeta.model_selection._folds import Fold, Rows
 
-__all__ = ["Fold", "FoldScores", "Rows", "make_folds", "score_fold"]
+__all__ = ["FoldScores", "score_fold"]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from skmeta import (
     adaptation_curve,
     task_scorer,
 )
-from skmeta.model_selection._fold import Fold
+from skmeta.model_selection._folds import Fold
 
 TASKS = skmeta.make_linear_tasks(24, (8, 14), 3, noise=0.3, random_state=0)
 X, Y, GROUPS = TASKS.data, TASKS.target, TASKS.groups
