@@ -138,7 +138,7 @@ def error_on_new_tasks(model):
 
 
 def sinusoid_learner(seed):
-    return RidgeHeadRegressor(n_shots=10, max_iter=600, meta_batch_size=20, random_state=seed)
+    return RidgeHeadRegressor(n_shots=10, max_iter=400, meta_batch_size=20, random_state=seed)
 
 
 @pytest.fixture(scope="module")
