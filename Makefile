@@ -10,7 +10,9 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=agg PYTHONWARNINGS=
 demo: $(VENV)/.demo
 	OMP_NUM_THREADS=1 $(BIN)/python examples/quickstart.py
 
-test: lint types unit doctest docs
+# Tests fill all cores; of the rest each has one, so they run side by side.
+test: lint unit
+	$(MAKE) --jobs=2 --output-sync docs types doctest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

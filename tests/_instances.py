@@ -51,12 +51,13 @@ from skmeta import (
 
 _NET = {
     "hidden_layer_sizes": (8,),
-    "max_iter": 40,
+    "max_iter": 25,
     "meta_batch_size": 4,
-    "lr": 2e-2,
+    "lr": 3e-2,
     "random_state": 0,
 }
 _EPISODES = {**_NET, "n_shots": (1, 5)}
+_LONGER = {**_EPISODES, "max_iter": 40, "lr": 2e-2}
 _QUICK = {**_EPISODES, "max_iter": 20}
 _EMBEDDING = TaskEmbedding("head", hidden_layer_sizes=(8,), max_iter=10, random_state=0)
 _TREE = {"max_depth": 2, "random_state": 0}
@@ -81,12 +82,12 @@ INSTANCES = [
     AutoMetaRegressor(candidates=_REGRESSORS, **_SEARCH),
     BayesianHeadRegressor(**{**_EPISODES, "n_shots": (0, 5)}),
     BootstrappedMAMLClassifier(inner_lr=0.5, **_EPISODES),
-    BootstrappedMAMLRegressor(**_EPISODES),
+    BootstrappedMAMLRegressor(**_LONGER),
     CAMELRegressor(n_parameters=2, **_NET),
     CAVIAClassifier(**_EPISODES),
     CAVIARegressor(**_EPISODES),
     ConditionalNeuralProcessRegressor(**_EPISODES),
-    ConditionalNeuralProcessRegressor(attention=True, n_representation=8, **_EPISODES),
+    ConditionalNeuralProcessRegressor(attention=True, n_representation=8, **_LONGER),
     DeepKernelClassifier(**_QUICK),
     DeepKernelRegressor(**_QUICK),
     GoodEmbeddingClassifier(n_distillations=1, **_NET),
@@ -107,7 +108,7 @@ INSTANCES = [
     MultiHeadRegressor(**_NET),
     PrototypicalClassifier(**_QUICK),
     ReptileClassifier(n_inner_steps=2, inner_lr=0.5, **{**_EPISODES, "lr": 0.5}),
-    ReptileRegressor(inner_lr=0.05, max_inner_norm=1.0, **{**_EPISODES, "lr": 1.0}),
+    ReptileRegressor(inner_lr=0.05, max_inner_norm=1.0, **{**_LONGER, "lr": 1.0}),
     RidgeHeadClassifier(**_QUICK),
     RidgeHeadRegressor(**_QUICK),
     SVMHeadClassifier(**_QUICK),
