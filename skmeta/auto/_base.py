@@ -95,7 +95,7 @@ class BaseAutoMeta(BaseMetaLearner):
             score, or candidates were skipped for lack of time.
         """
         super().fit(X, y, groups)
-        for said in self._shortcomings:
+        for said in self.__dict__.pop("_shortcomings"):
             warnings.warn(said, UserWarning, stacklevel=2)
         return self
 
@@ -176,7 +176,7 @@ class BaseAutoMeta(BaseMetaLearner):
             half = int(np.median(sizes[sizes > 0])) // 2
             most = min(max(half, 1), _MOST_SHOTS)
             return np.unique([-(-most // 4), most])
-        return check_shots(np.atleast_1d(np.asarray(self.shots, dtype=object)).tolist())
+        return check_shots(self.shots)
 
     def _check_candidates(self, n_features: int, seed: int) -> dict[str, Any]:
         if self.candidates is None:

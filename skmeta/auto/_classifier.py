@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from skmeta.auto._pooled import PooledClassifier
 from skmeta.base import BaseMetaLearner, MetaClassifierMixin, State
 from skmeta.base._models import LEAST_PROBABILITY
 from skmeta.model_selection._folds import Fold
-from skmeta.tasks import TaskData, TaskTable
+from skmeta.tasks import TaskData
 
 __all__ = ["AutoMetaClassifier"]
 
@@ -198,7 +197,8 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
         folds = super()._folds(y, codes, cells, seed)
         if self._own_labels:
             return folds
-        known = [_of_known_classes(fold, y, codes) for fold in folds]
+        # Nothing can predict a class that no training task has.
+        known = [fold.only(np.isin(y, y[fold.train])) for fold in folds]
         folds = [fold for fold in known if len(fold.test) and all(map(len, fold.supports))]
         return folds if sum(fold.tasks.n_tasks for fold in folds) > 1 else []
 
@@ -222,15 +222,3 @@ class AutoMetaClassifier(MetaClassifierMixin, BaseAutoMeta):
             columns = np.searchsorted(self.classes_, columns)
         scores[:, columns] = np.log(np.maximum(proba, LEAST_PROBABILITY))
         return scores
-
-
-def _of_known_classes(fold: Fold, y: NDArray[Any], codes: NDArray[np.int64]) -> Fold:
-    """Leave out held-out rows of classes that no training task has, which nothing can predict."""
-    known = np.isin(y, y[fold.train])
-    test = fold.test[known[fold.test]]
-    return replace(
-        fold,
-        supports=[rows[known[rows]] for rows in fold.supports],
-        test=test,
-        tasks=TaskTable.from_labels(codes[test]),
-    )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skmeta.inner import Episode, EpisodeModule
+from skmeta.inner._networks import gradient_by_name
 from skmeta.training import MeanGradient, MeanOverTasks, TaskGradients, mean_over_tasks
 
 __all__ = ["DisplacedGradient"]
@@ -91,8 +92,7 @@ class DisplacedGradient:
         apart = _deviations(gradients, weights, own)
         moved = {name: w + self.beta * apart[name] for name, w in at.items()}
         loss = mean_over_tasks(tasks.losses(moved), weights)
-        slopes = torch.autograd.grad(loss, list(at.values()), materialize_grads=True)
-        return dict(zip(at, slopes, strict=True))
+        return gradient_by_name(loss, at)
 
 
 def _deviations(gradients: Weights, weights: Tensor | None, own: tuple[str, ...]) -> Weights:

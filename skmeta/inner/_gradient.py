@@ -14,13 +14,13 @@ from skmeta.inner._losses import RowLoss, row_shares
 from skmeta.inner._networks import (
     LoopedNetworks,
     Rates,
-    StackedMLP,
     TaskNetworks,
     VmappedNetworks,
     step,
 )
 from skmeta.inner._rates import InnerRates
 from skmeta.inner._rule import InnerRule, TaskTensors, network_width, squared_norm
+from skmeta.inner._stacked import StackedMLP
 
 __all__ = ["GradientSteps"]
 

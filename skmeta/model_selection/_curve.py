@@ -161,7 +161,7 @@ def check_metric(scoring: str | Callable[..., float]) -> None:
 
 def check_shots(shots: int | Sequence[int]) -> NDArray[np.int64]:
     """Return numbers of known rows, sorted, each once."""
-    numbers = list(shots) if isinstance(shots, Sequence | np.ndarray) else [shots]
+    numbers = np.atleast_1d(np.asarray(shots, dtype=object)).tolist()
     for number in numbers:
         check_scalar(number, "shots", Integral, min_val=1)
     if not numbers:

@@ -135,7 +135,8 @@ class _Trial:
             known = fold.of_known_classes(self.rows.y)
             if known.all():
                 return None
-            return known, self.score(fold.only(fold.tasks.labels[known]), number)
+            wanted = np.isin(fold.codes, fold.tasks.labels[known])
+            return known, self.score(fold.only(wanted), number)
         except Exception:  # foreign classes were not the reason, or not the only one
             return None
 

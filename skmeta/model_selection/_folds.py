@@ -100,11 +100,9 @@ class Fold:
         tasks = TaskTable.from_labels(codes[test])
         return cls(np.flatnonzero(~held_out), supports, test, tasks, codes)
 
-    def only(self, tasks: NDArray[np.int64]) -> Fold:
-        """Return the fold with no more than some of its held-out tasks."""
-        *supports, test = (
-            rows[np.isin(self.codes[rows], tasks)] for rows in (*self.supports, self.test)
-        )
+    def only(self, wanted: NDArray[np.bool_]) -> Fold:
+        """Return the fold with no more than some of its held-out rows; `wanted` is of all rows."""
+        *supports, test = (rows[wanted[rows]] for rows in (*self.supports, self.test))
         return Fold(self.train, supports, test, TaskTable.from_labels(self.codes[test]), self.codes)
 
     def of_known_classes(self, y: NDArray[Any]) -> NDArray[np.bool_]:

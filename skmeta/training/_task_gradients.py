@@ -12,6 +12,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from skmeta.inner import Episode, EpisodeModule
 from skmeta.inner._audit import few_in_double, vmap_is_right
+from skmeta.inner._networks import gradient_by_name
 from skmeta.training._objective import MeanOverTasks
 
 __all__ = ["TaskGradients", "mean_over_tasks"]
@@ -85,10 +86,8 @@ class TaskGradients:
         again = any(w.requires_grad for w in weights.values())
         at = weights if again else {n: w.detach().requires_grad_() for n, w in weights.items()}
         loss = self._loss(at, parts)
-        slopes = torch.autograd.grad(
-            loss, list(at.values()), create_graph=again, materialize_grads=True
-        )
-        return dict(zip(at, slopes, strict=True)), loss if again else loss.detach()
+        gradient = gradient_by_name(loss, at, create_graph=again)
+        return gradient, loss if again else loss.detach()
 
     def _over_tasks(self, function: Callable[..., Any], weights: Weights) -> Any:
         """Call a function of one task for all; `weights` may have a dimension of tasks."""

@@ -20,7 +20,7 @@ from torch import nn
 
 from skmeta import MLP
 from skmeta.inner import GradientSteps, cross_entropy, squared_error
-from skmeta.inner._networks import StackedMLP
+from skmeta.inner._stacked import StackedMLP
 
 ENGINES = ["stacked", "vmap", "loop"]
 OPTIONS = {
