@@ -46,6 +46,9 @@ _MODULES_OF_PARTS = (
 )
 _PLACES = ("skmeta.", "sklearn.", "torch.nn.modules.", "torch.optim.", "gpytorch.")
 _WHOLE_PLACES = ("builtins", "numpy", "scipy.interpolate._bsplines")  # never their submodules
+_MOVED = {  # what older files name otherwise
+    "skmeta.inner._networks:StackedMLP": "skmeta.inner._stacked:StackedMLP",
+}
 
 
 def name_of(cls: Any) -> str:
@@ -95,6 +98,7 @@ def find_class(name: str, trusted: Iterable[type] = ()) -> type:
     ValueError
         If it is neither trusted nor one of those that files may name.
     """
+    name = _MOVED.get(name, name)
     module, _, qualname = name.partition(":")
     if module.startswith(_PLACES) or module in _WHOLE_PLACES:
         found = _found(module, qualname)
