@@ -47,7 +47,8 @@ _MODULES_OF_PARTS = (
 _PLACES = ("skmeta.", "sklearn.", "torch.nn.modules.", "torch.optim.", "gpytorch.")
 _WHOLE_PLACES = ("builtins", "numpy", "scipy.interpolate._bsplines")  # never their submodules
 _MOVED = {  # what older files name otherwise
-    "skmeta.inner._networks:StackedMLP": "skmeta.inner._stacked:StackedMLP",
+    f"skmeta.inner._networks:{name}": f"skmeta.inner._stacked:{name}"
+    for name in ("StackedMLP", "_Layer")
 }
 
 
