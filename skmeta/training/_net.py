@@ -158,6 +158,13 @@ class EpisodeNet(NeuralNet):
             loss, losses = self.gradient_(module, objective, batch, None, self.chunk_size)
         return {"loss": loss, "y_pred": None, "losses": losses, "latest": objective.latest}
 
+    def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
+        if self.kernel_ is None:
+            super()._zero_grad_optimizer(set_to_none)
+            return
+        for parameter in self.kernel_.params:
+            parameter.grad = None
+
     def _step_optimizer(self, step_fn: Callable[[], Tensor]) -> None:
         if self.kernel_ is None:
             super()._step_optimizer(step_fn)
