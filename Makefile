@@ -10,9 +10,9 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=agg PYTHONWARNINGS=
 demo: $(VENV)/.demo
 	OMP_NUM_THREADS=1 $(BIN)/python examples/quickstart.py
 
-# Tests fill all cores; of the rest each has one, so they run side by side.
-test: lint unit
-	$(MAKE) --jobs=2 --output-sync docs types doctest
+# The site takes one core for minutes: beside the tests, which take what is left, no core waits.
+test: lint
+	$(MAKE) --jobs=2 --output-sync=line unit docs types doctest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
