@@ -77,7 +77,10 @@ def learners() -> dict[str, tuple[Any, bool, float]]:
         "ridge head": (skmeta.RidgeHeadClassifier(**episodes), True, 1.0),
         "prototypes": (skmeta.PrototypicalClassifier(**episodes), True, 1.0),
         "ANIL": (skmeta.ANILClassifier(**episodes, n_inner_steps=5, inner_lr=0.1), True, 1.0),
-        "MAML": (skmeta.MAMLClassifier(**episodes, inner_lr=0.1, n_adapt_steps=3), True, 1.0),
+        "MAML": (
+            skmeta.MAMLClassifier(**episodes, n_inner_steps=3, inner_lr=0.4, learn_inner_lr=True),
+            True, 1.0,
+        ),
         MULTI + TENTH: (multi, False, 0.1),
         SVM + TENTH: (svm, True, 0.1),
         "untrained Conv4, logistic head": (multi, False, 0.0),
@@ -356,7 +359,8 @@ multi-head learner, 120 drawings of all letters for RFS. So all see equally many
 distilled RFS is two such trainings, and the inner steps of MAML pass its support again. Episodes
 of training, like those of the test, lie inside one script. Multi-head and RFS train once for both
 shots, with a logistic regression as head in use; the others train for each. MAML is of second
-order with one inner step of rate 0.1, and takes three in use; ANIL takes five of rate 0.1.
+order and takes three inner steps, whose rates start at 0.4 and are learned; ANIL takes five of
+rate 0.1.
 
 Rates 0.003 and 0.01 (RFS also 0.02), inner rates, MAML of first and second order, and for the
 multi-head learner the letters of an episode (5, 20, 40, 120) and features of length 1 or not
