@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 
 # The site takes one core for minutes: beside the tests, which take what is left, no core waits.
 test: lint
-	$(MAKE) --jobs=2 --output-sync=line unit docs types doctest
+	$(MAKE) --jobs=2 unit docs types doctest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
