@@ -74,8 +74,7 @@ class RidgeSystem:
     def __init__(self, F: Tensor, penalty: Tensor) -> None:
         self.F = F
         self.dual = F.shape[1] <= F.shape[2]
-        gram, self.penalty = _penalised(F @ F.mT if self.dual else F.mT @ F, penalty)
-        self.factor = torch.linalg.cholesky(gram)
+        self.factor, self.penalty = _factorise(F @ F.mT if self.dual else F.mT @ F, penalty)
 
     def solve(self, y: Tensor) -> Tensor:
         """Return ``(F'F + penalty I)⁻¹ F'y``, shape (n_tasks, width, n_outputs)."""
@@ -108,9 +107,7 @@ def solve_ridge(F: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
     W : Tensor of shape (n_tasks, width, n_outputs)
         Heads.
     """
-    if F.shape[1] <= F.shape[2]:
-        return F.mT @ solve_gram(F @ F.mT, y, penalty)
-    return solve_gram(F.mT @ F, F.mT @ y, penalty)
+    return RidgeSystem(F, penalty).solve(y)
 
 
 def solve_gram(gram: Tensor, moment: Tensor, penalty: Tensor) -> Tensor:
@@ -130,17 +127,16 @@ def solve_gram(gram: Tensor, moment: Tensor, penalty: Tensor) -> Tensor:
     W : Tensor of shape (n_tasks, size, n_outputs)
         Solutions.
     """
-    # By elimination: Cholesky's factors cost less, but a derivative through them much more.
-    return torch.linalg.solve(_penalised(gram, penalty)[0], moment)
+    return torch.cholesky_solve(moment, _factorise(gram, penalty)[0])
 
 
-def _penalised(gram: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ``gram + penalty I``, and the penalty that it holds."""
+def _factorise(gram: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the factor of ``gram + penalty I``, and the penalty that it holds."""
     size = gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
-    # The second term keeps the system regular when a penalty nears rounding error.
+    # The second term keeps the factorisation alive when a penalty nears rounding error.
     penalty = penalty + 10 * torch.finfo(gram.dtype).eps * size
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    return gram + penalty[:, None, None] * eye, penalty
+    return torch.linalg.cholesky(gram + penalty[:, None, None] * eye), penalty
 
 
 def _solve_lower(factor: Tensor, right: Tensor) -> Tensor:
