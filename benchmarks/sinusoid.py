@@ -49,10 +49,9 @@ of three seeds after some 2,000 meta-updates, when the curvature of its tasks ha
 2 / 0.005; it has 64 steps of half the rate here.
 
 Cells: mean squared error on a grid of 100 points, mean over 600 test tasks of each seed ± 95 %,
-then the median over tasks. Where more steps in use make a task worse, it goes back to the step with
-its lowest support loss; a mean far above its median is that of a few tasks which exploded without
-their support showing it. Seconds of `fit`, compilation and the sorting of up to 25 million rows
-included. Commands: the head of `benchmarks/sinusoid.py`."""
+then the median over tasks. Where more steps in use make a task worse, or explode on the way, it
+goes back to the step with its lowest support loss before. Seconds of `fit`, compilation and the
+sorting of up to 25 million rows included. Commands: the head of `benchmarks/sinusoid.py`."""
 
 
 def training_tasks(n_tasks: int, n_rows: int, free: bool, seed: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,7 +93,7 @@ class GradientSteps(InnerRule):
         self.n_steps = n_steps
         self.n_adapt_steps: int | None = None
         self.compiled = False  # whether steps in use run compiled
-        self._graphs: dict[tuple[int, bool], Any] = {}
+        self._graphs: dict[tuple[int, bool, bool], Any] = {}
         self.first_order = first_order
         self.max_norm = max_norm
         self.radius = radius
@@ -125,7 +126,8 @@ class GradientSteps(InnerRule):
         """Take the inner steps for every task.
 
         In use (`eval` mode, no gradients) the state also has the number of steps that each task
-        has taken: one whose steps diverged goes back to where its support loss was lowest.
+        has taken: one whose steps diverged goes back to where its support loss was lowest, before
+        it exploded.
         """
         share, rates = row_shares(mask), self.rates()
         start = self.networks.start()
@@ -170,29 +172,58 @@ class GradientSteps(InnerRule):
         n_steps: int,
     ) -> TaskTensors:
         """Take steps for every task."""
+        return self._walk(weights, X, y, share, rates, n_steps, watch=False)[0]
+
+    def _walk(
+        self,
+        weights: TaskTensors,
+        X: Tensor,
+        y: Tensor,
+        share: Tensor,
+        rates: Rates,
+        n_steps: int,
+        *,
+        watch: bool,
+    ) -> tuple[TaskTensors, Tensor]:
+        """Take steps; return also each task's highest support loss after one, if watched."""
         free = self.engine == "stacked"  # the others' traces hold for one number of tasks alone
         worthwhile = self.compiled and free and n_steps and len(X) >= _WORTHWHILE
         if worthwhile and not torch.is_grad_enabled():
             try:
-                return self._descend_compiled(weights, X, y, share, n_steps)
+                return self._walk_compiled(weights, X, y, share, n_steps, watch)
             except Exception as failure:  # of the many kinds that a compiler has
                 self.compiled = False
                 warn_uncompiled("Adaptation", failure)
+        return self._walk_plainly(weights, X, y, share, rates, n_steps, watch)
+
+    def _walk_plainly(
+        self,
+        weights: TaskTensors,
+        X: Tensor,
+        y: Tensor,
+        share: Tensor,
+        rates: Rates,
+        n_steps: int,
+        watch: bool,
+    ) -> tuple[TaskTensors, Tensor]:
+        highest = X.new_full(X.shape[:1], -math.inf)
         for _ in range(n_steps):
             weights = self.step(weights, X, y, share, rates)
-        return weights
+            if watch:
+                highest = torch.maximum(highest, self._support_loss(weights, X, y, share))
+        return weights, highest
 
-    def _descend_compiled(
-        self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, n_steps: int
-    ) -> TaskTensors:
+    def _walk_compiled(
+        self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, n_steps: int, watch: bool
+    ) -> tuple[TaskTensors, Tensor]:
         start = self.networks.start()
         shared = all(w.ndim == start[name].ndim for name, w in weights.items())
-        steps = _Steps(self, n_steps, list(weights))
+        steps = _Steps(self, n_steps, watch, list(weights))
         held = {**dict(steps.named_parameters()), **dict(steps.named_buffers())}
-        key = n_steps, shared
+        key = n_steps, shared, watch
         if key not in self._graphs:
 
-            def descend(*tensors: Tensor) -> list[Tensor]:
+            def walk(*tensors: Tensor) -> list[Tensor]:
                 values = dict(zip(held, tensors[: len(held)], strict=True))
                 found: list[Tensor] = functional_call(steps, values, tensors[len(held) :])
                 return found
@@ -200,9 +231,9 @@ class GradientSteps(InnerRule):
             n_tasks, n_rows = distinct_sizes(2, [X, y, share, *held.values(), *weights.values()])
             rows = [t.new_zeros(n_tasks, n_rows, *t.shape[2:]) for t in (X, y, share)]
             own = [w if shared else w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values()]
-            self._graphs[key] = compiled(descend, *held.values(), *rows, *own, dynamic=True)
-        found = self._graphs[key](*held.values(), X, y, share, *weights.values())
-        return dict(zip(weights, found, strict=True))
+            self._graphs[key] = compiled(walk, *held.values(), *rows, *own, dynamic=True)
+        *found, highest = self._graphs[key](*held.values(), X, y, share, *weights.values())
+        return dict(zip(weights, found, strict=True)), highest
 
     def step(
         self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates
@@ -239,13 +270,14 @@ class GradientSteps(InnerRule):
         if n_steps < self.n_steps:
             trained = self.descend(self.networks.start(), X, y, share, rates, n_steps)
         more = max(n_steps - self.n_steps, 0)
-        weights = self.descend(trained, X, y, share, rates, more)
+        weights, highest = self._walk(trained, X, y, share, rates, more, watch=True)
+        before = self._support_loss(trained, X, y, share)
+        after = self._support_loss(weights, X, y, share) if more else before
+        # Steps that overshoot may end where only the rows of the support are fitted again.
+        highest = torch.maximum(highest, before)
+        limit = _EXPLOSION * self._support_loss(self.networks.start(), X, y, share)
+        diverged = ~((highest <= limit) & (after <= before))
         state = dict(self.networks.for_each(weights, len(X)))
-        after = self._support_loss(weights, X, y, share)
-        before = _EXPLOSION * self._support_loss(self.networks.start(), X, y, share)
-        if more:
-            before = torch.minimum(before, self._support_loss(trained, X, y, share))
-        diverged = ~(after <= before)
         state["n_steps"] = torch.full((len(X),), n_steps, device=X.device)
         if diverged.any():
             best = self._lowest(X[diverged], y[diverged], share[diverged], rates, n_steps)
@@ -257,15 +289,17 @@ class GradientSteps(InnerRule):
     def _lowest(
         self, X: Tensor, y: Tensor, share: Tensor, rates: Rates, n_steps: int
     ) -> TaskTensors:
-        """Return the weights of each task at the step where its support loss is lowest."""
+        """Return the weights of each task where its support loss is lowest before it explodes."""
         weights = self.networks.start()
         best = dict(self.networks.for_each(weights, len(X)))
         best["n_steps"] = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         lowest = self._support_loss(weights, X, y, share)
+        limit, sound = _EXPLOSION * lowest, torch.ones_like(lowest, dtype=torch.bool)
         for number in range(1, n_steps + 1):
             weights = self.step(weights, X, y, share, rates)
             loss = self._support_loss(weights, X, y, share)
-            better = loss < lowest
+            sound &= loss <= limit
+            better = sound & (loss < lowest)
             lowest = torch.where(better, loss, lowest)
             now = {**weights, "n_steps": torch.full_like(best["n_steps"], number)}
             best = {n: torch.where(_by_task(better, now[n]), now[n], b) for n, b in best.items()}
@@ -300,18 +334,19 @@ class GradientSteps(InnerRule):
 class _Steps(nn.Module):
     """Steps of a rule as a module, whose parameters can be replaced."""
 
-    def __init__(self, rule: GradientSteps, n_steps: int, names: list[str]) -> None:
+    def __init__(self, rule: GradientSteps, n_steps: int, watch: bool, names: list[str]) -> None:
         super().__init__()
         self.rule = rule
         self.n_steps = n_steps
+        self.watch = watch
         self.names = names
 
     def forward(self, X: Tensor, y: Tensor, share: Tensor, *weights: Tensor) -> list[Tensor]:
-        now: TaskTensors = dict(zip(self.names, weights, strict=True))
-        rates = self.rule.rates()
-        for _ in range(self.n_steps):
-            now = self.rule.step(now, X, y, share, rates)
-        return list(now.values())
+        start: TaskTensors = dict(zip(self.names, weights, strict=True))
+        end, highest = self.rule._walk_plainly(
+            start, X, y, share, self.rule.rates(), self.n_steps, self.watch
+        )
+        return [*end.values(), highest]
 
 
 def _by_task(factor: Tensor, like: Tensor) -> Tensor:

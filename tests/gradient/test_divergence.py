@@ -47,6 +47,15 @@ def path(rule, rows, n_steps, lr):
         yield {name: w.detach() for name, w in weights.items()}, loss.item()
 
 
+def steps_taken(losses, trained):
+    """Return at which of its steps a task of these support losses stands in the end."""
+    exploded = [not loss <= 10 * losses[0] for loss in losses]
+    if losses[-1] <= losses[trained] and not any(exploded[trained:]):
+        return len(losses) - 1
+    sound = exploded.index(True) if any(exploded) else len(losses)
+    return int(np.nanargmin(losses[:sound]))
+
+
 def adapt(rule, episode):
     with torch.no_grad():
         return rule.adapt(episode.support_X, episode.support_y, episode.support_mask)
@@ -62,15 +71,30 @@ def test_a_task_that_gets_worse_goes_back_to_its_lowest_loss(engine, trained, us
     for task, (rows, _) in enumerate(tasks_of(episode)):
         points = list(path(rule, rows, used, 0.15))
         losses = [loss for _, loss in points]
-        number = used
-        if not losses[-1] <= min(losses[trained], 10 * losses[0]):
-            number = int(np.nanargmin(losses))
+        number = steps_taken(losses, trained)
         taken.append(number)
         for name, weight in points[number][0].items():
             torch.testing.assert_close(state[name][task], weight, rtol=1e-9, atol=1e-11)
     assert state["n_steps"].tolist() == taken
     assert used in taken
     assert min(taken) < used
+
+
+@pytest.mark.parametrize("engine", ["stacked", "vmap", "loop"])
+@pytest.mark.parametrize("trained", [0, 1, 2, 4])
+def test_a_support_that_forgets_an_explosion_does_not_hide_it(engine, trained):
+    rule, episode = steps(lr=0.5, n_steps=trained, n_adapt_steps=9), scaled()
+    rule.use(engine)
+    rows, _ = list(tasks_of(episode))[3]
+    points = list(path(rule, rows, 9, 0.5))
+    losses = [loss for _, loss in points]
+    assert losses[-1] == min(losses)
+    assert max(losses) > 10 * losses[0]
+    state = adapt(rule, episode)
+    number = steps_taken(losses, trained)
+    assert state["n_steps"][3] == number == (9 if trained == 4 else 0)  # 4 steps have recovered
+    for name, weight in points[number][0].items():
+        torch.testing.assert_close(state[name][3], weight, rtol=1e-9, atol=1e-11)
 
 
 def test_tasks_that_get_better_are_untouched_by_those_that_do_not():
@@ -95,8 +119,7 @@ def test_the_trained_number_of_steps_may_raise_the_loss_up_to_tenfold(n_adapt_st
     for task, (rows, _) in enumerate(tasks_of(episode)):
         points = list(path(rule, rows, 3, lr))
         losses = [loss for _, loss in points]
-        growth = losses[3] / losses[0]
-        number = 3 if growth <= 10 else int(np.nanargmin(losses))
+        growth, number = losses[3] / losses[0], steps_taken(losses, 3)
         seen.add("fell" if growth <= 1 else "rose" if growth <= 10 else "exploded")
         assert state["n_steps"][task] == number
         for name, weight in points[number][0].items():
@@ -113,7 +136,7 @@ def test_trained_steps_that_overflow_are_undone(engine):
     assert all(value.isfinite().all() for value in state.values())
     for task, (rows, _) in enumerate(tasks_of(episode)):
         losses = [loss for _, loss in path(rule, rows, 2, 1e155)]
-        assert state["n_steps"][task] == int(np.nanargmin(losses))
+        assert state["n_steps"][task] == steps_taken(losses, 2)
 
 
 @pytest.mark.parametrize("used", [0, 1, 2])
