@@ -16,6 +16,7 @@ __all__ = ["NeighbourGraph", "cluster_jointly"]
 _NEIGHBOURS = 3
 _SWEEPS = 20
 _TOLERANCE = 1e-7
+_ROUNDING = 100.0  # units in the last place by which the sum of an energy may be off
 _ENTRIES = 1 << 24  # of distances held at once
 
 Logits = Callable[[Tensor], Tensor]
@@ -147,10 +148,11 @@ def cluster_jointly(
         return _Assignment(given, Y, unary + pull, energy + held)
 
     now = assigned(logits(m))
+    slack = _ROUNDING * torch.finfo(now.energy.dtype).eps
     moving = torch.ones(len(m), dtype=torch.bool, device=m.device)
     for _ in range(n_sweeps):
         new = assigned(now.following)
-        moving = moving & (new.energy <= now.energy)
+        moving = moving & (new.energy <= now.energy + slack * (1 + now.energy.abs()))
         change = (new.Y - now.Y).abs().amax(dim=(1, 2))
         now = _Assignment(
             *(
