@@ -17,6 +17,7 @@ from skmeta import (
     DiverseBatches,
     GoodEmbeddingClassifier,
     HeTRoM,
+    IMAMLClassifier,
     IMAMLRegressor,
     IntervalInterpolation,
     MAMLRegressor,
@@ -31,11 +32,10 @@ SHORT = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
 
 EMBEDDING = TaskEmbedding("head", hidden_layer_sizes=(8,), max_iter=2, random_state=0)
 MERGING = [learner for learner in DEEP_LEARNERS if isinstance(learner, GoodEmbeddingClassifier)]
-LEARNER = pytest.mark.parametrize(
-    "learner",
-    [learner for learner in DEEP_LEARNERS if learner not in MERGING],
-    ids=lambda x: type(x).__name__,
-)
+EPISODIC = [learner for learner in DEEP_LEARNERS if learner not in MERGING]
+LEARNER = pytest.mark.parametrize("learner", EPISODIC, ids=lambda x: type(x).__name__)
+IMPLICIT = (IMAMLClassifier, IMAMLRegressor)
+UNROLLED = [learner for learner in EPISODIC if not isinstance(learner, IMPLICIT)]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,16 @@ def test_each_changes_the_learner_or_leaves_it_to_the_bit(learner, tasks):
     selected = fitted(HeTRoM(learner, drop_hardest=0.0), tasks)
     assert torch.equal(weights(selected), plain)
     assert np.isfinite(selected.task_losses_).all()
+
+
+@pytest.mark.parametrize("learner", UNROLLED, ids=lambda x: type(x).__name__)
+def test_displacements_can_be_differentiated(learner, tasks):
+    kept, detached = (
+        weights(fitted(grouped(learner, n_groups=1, beta=1.0, detach=detach), tasks))
+        for detach in (False, True)
+    )
+    assert torch.isfinite(kept).all()
+    assert not torch.equal(kept, detached)
 
 
 def test_displacements_of_implicit_gradients_are_constants(tasks):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin
 from skmeta.base._gaussian import GaussianRegressorMixin
 from skmeta.base._params import EpisodicParams, meta_learner
-from skmeta.inner import Episode, GaussianRule, Objective, TaskTensors, all_rows
+from skmeta.inner import Episode, GaussianRule, Objective, TaskTensors, all_rows, unit_rows
 from skmeta.tasks import TaskData
 from skmeta.training import EpisodeNet
 
@@ -117,7 +117,7 @@ class _DeepKernel(GaussianRule):
         return (y - self.mean) * mask[..., None]
 
     def _scaled(self, features: Tensor) -> Tensor:
-        return nn.functional.normalize(features, dim=-1) if self.unit_norm else features
+        return unit_rows(features) if self.unit_norm else features
 
 
 class _OneVersusRest(_DeepKernel):

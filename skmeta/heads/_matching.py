@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.heads._absent import AbsentClasses
-from skmeta.inner import HeadRule, TaskTensors
+from skmeta.inner import HeadRule, TaskTensors, unit_rows
 from skmeta.tasks import TaskData
 
 __all__ = ["MatchingClassifier"]
@@ -32,14 +31,14 @@ class _Attention(HeadRule):
         missing, stand_in = self.absent(y)
         rows = torch.cat([features, stand_in.expand(len(y), -1, -1)], dim=1)
         return {
-            "rows": normalize(rows, dim=2),
+            "rows": unit_rows(rows),
             "classes": torch.cat([y, torch.diag_embed(missing.to(y.dtype))], dim=1),
         }
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
         """Return ``log Σ_{i in k} exp(cos(f, g_i) / τ)``, equation 1 before normalisation."""
         classes = state["classes"]
-        cosine = normalize(features, dim=2) @ state["rows"].mT
+        cosine = unit_rows(features) @ state["rows"].mT
         attention = cosine * (-self.log_temperature).exp()
         attention = attention.masked_fill(classes.sum(dim=2)[:, None] == 0, -torch.inf)
         # The softmax leaves out what the classes of a row share, and cannot overflow.

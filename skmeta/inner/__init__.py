@@ -5,7 +5,7 @@ This side knows tensors alone; nothing in it imports scikit-learn.
 
 from skmeta.inner._gaussian import GaussianRule, normal_surprise
 from skmeta.inner._gradient import GradientSteps
-from skmeta.inner._head import HeadRule, PenalisedHead
+from skmeta.inner._head import HeadRule, PenalisedHead, unit_rows
 from skmeta.inner._joint import JointHeads, SharedFeatures
 from skmeta.inner._losses import RowLoss, cross_entropy, mean_over_rows, row_shares, squared_error
 from skmeta.inner._networks import TaskNetworks
@@ -53,5 +53,6 @@ __all__ = [
     "solve_ridge",
     "squared_error",
     "squared_norm",
+    "unit_rows",
     "with_ones",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from skmeta.inner._rule import Episode, InnerRule, TaskTensors, network_width
 
-__all__ = ["HeadRule", "PenalisedHead"]
+__all__ = ["HeadRule", "PenalisedHead", "unit_rows"]
 
 
 class HeadRule(InnerRule):
@@ -96,3 +96,12 @@ class PenalisedHead(HeadRule):
     def bytes_per_task(self) -> int:
         """Size of a head with one output and a bias."""
         return (self.width + 1) * self.log_alpha.element_size()
+
+
+def unit_rows(features: Tensor) -> Tensor:
+    """Scale rows to length 1, and leave zeros as they are.
+
+    `torch.nn.functional.normalize` has no second derivative at 0, where a network of ReLUs puts a
+    row that moves none of its units.
+    """
+    return features * features.square().sum(dim=-1, keepdim=True).clamp(min=1e-12).rsqrt()

@@ -6,8 +6,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
+from skmeta.inner._head import unit_rows
 from skmeta.inner._rule import Episode, EpisodeModule, network_width
 
 __all__ = ["JointHeads", "SharedFeatures"]
@@ -37,7 +37,7 @@ class SharedFeatures(EpisodeModule):
     def represent(self, X: Tensor) -> Tensor:
         """Return the features of rows."""
         features: Tensor = self.body(X)
-        return normalize(features, dim=-1) if self.unit_norm else features
+        return unit_rows(features) if self.unit_norm else features
 
 
 class JointHeads(SharedFeatures):

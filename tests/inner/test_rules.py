@@ -17,6 +17,7 @@ from skmeta.inner import (
     network_width,
     solve_ridge,
     squared_error,
+    unit_rows,
 )
 from skmeta.training import MeanOverTasks
 
@@ -200,3 +201,15 @@ def test_the_width_of_a_network_is_measured_without_training_it():
     assert not network.training
     with pytest.raises(ValueError, match="one vector for each row"):
         network_width(nn.Flatten(0), 3)
+
+
+def test_unit_rows_have_length_1_and_two_derivatives_at_0():
+    rows = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(unit_rows(rows), nn.functional.normalize(rows))
+    assert torch.autograd.gradgradcheck(unit_rows, rows)
+    zero = torch.zeros(2, 3, requires_grad=True)
+    assert torch.equal(unit_rows(zero), zero)
+    (slope,) = torch.autograd.grad(unit_rows(zero).sum(), zero, create_graph=True)
+    (second,) = torch.autograd.grad(slope.square().sum(), zero)
+    assert slope.isfinite().all()
+    assert second.isfinite().all()
