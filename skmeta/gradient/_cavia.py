@@ -80,6 +80,7 @@ class _CAVIA(GradientLearner):
     inner_lr: float = 1.0
     n_context: int = 5
     first_order: bool = False
+    learn_inner_lr: bool = False
 
     _rule_class = _ContextSteps
 
@@ -92,7 +93,11 @@ class _CAVIA(GradientLearner):
 
     @property
     def _rule_params(self) -> dict[str, Any]:
-        return {"n_context": self.n_context, "first_order": self.first_order}
+        return {
+            "n_context": self.n_context,
+            "first_order": self.first_order,
+            "learn_lr": "layer" if self.learn_inner_lr else None,
+        }
 
 
 @meta_learner
@@ -114,6 +119,8 @@ class CAVIARegressor(DeepRegressorMixin, _CAVIA):
         The inner rate α.
     first_order : bool, default=False
         Whether to drop the second-order terms of the meta-gradient.
+    learn_inner_lr : bool, default=False
+        Whether to meta-learn α, from `inner_lr` on.
     {shared}
 
     Attributes
@@ -157,6 +164,8 @@ class CAVIAClassifier(DeepClassifierMixin, _CAVIA):
         The inner rate α.
     first_order : bool, default=False
         Whether to drop the second-order terms of the meta-gradient.
+    learn_inner_lr : bool, default=False
+        Whether to meta-learn α, from `inner_lr` on.
     {shared}
 
     Attributes

@@ -39,16 +39,19 @@ def predict(rule, context, X):
 
 def context_of(rule, support, loss=squared_error):
     context = torch.zeros(rule.n_context, dtype=torch.float64, requires_grad=True)
+    rate = rule.rates()["context"]
     for _ in range(rule.n_steps):
         value = loss(predict(rule, context, support[0]), support[1]).mean()
         (g,) = torch.autograd.grad(value, context, create_graph=True)
         if rule.max_norm is not None:
             g = g * (rule.max_norm / g.norm()).clamp(max=1.0)
-        context = context - 0.5 * (g.detach() if rule.first_order else g)
+        context = context - rate * (g.detach() if rule.first_order else g)
     return context
 
 
-@pytest.mark.parametrize("option", [{}, {"n_steps": 3}, {"first_order": True}, {"max_norm": 0.1}])
+@pytest.mark.parametrize("option", [
+    {}, {"n_steps": 3}, {"first_order": True}, {"max_norm": 0.1}, {"learn_lr": "layer"},
+])  # fmt: skip
 @pytest.mark.parametrize("loss", [squared_error, cross_entropy])
 def test_it_is_a_plain_loop_over_tasks(loss, option):
     rule, episode = cavia(loss=loss, **option), ragged(classes=loss is cross_entropy)

@@ -47,3 +47,21 @@ def test_training_lowers_the_loss_and_ten_rows_beat_the_prior(learner, seed):
     losses = model.net_.history[:, "train_loss"]
     if learner is not skmeta.BootstrappedMAMLRegressor:  # whose loss is the way to its own target
         assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    "learner", [skmeta.ANILRegressor, skmeta.CAVIARegressor, skmeta.MAMLRegressor]
+)
+def test_rates_that_are_far_too_small_are_mended_by_learning_them(learner, seed):
+    train = skmeta.make_sinusoid_tasks(200, 40, random_state=100 + seed)
+    errors = []
+    for learn_inner_lr in (True, False):
+        model = learner(
+            inner_lr=1e-4, learn_inner_lr=learn_inner_lr, n_inner_steps=2, n_shots=10,
+            n_queries=10, max_iter=300, lr=3e-3, meta_batch_size=16,
+            hidden_layer_sizes=(40, 40), random_state=seed,
+        )  # fmt: skip
+        model.fit(train.data.astype(np.float32), train.target, groups=train.groups)
+        errors.append(error_after_ten_rows(model, seed))
+    assert errors[0] < 0.8 * errors[1]
