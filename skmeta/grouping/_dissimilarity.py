@@ -85,6 +85,8 @@ def task_dissimilarity(
         similarity = unit @ unit[landmarks].T
     else:
         similarity = _fisher_similarity(E, blocks, landmarks)
+    if len(landmarks) == len(E):  # the two products of a pair may be rounded differently
+        similarity = np.tril(similarity) + np.tril(similarity, -1).T
     dissimilarity: NDArray[Any] = np.clip(1 - similarity, 0, 1)
     dissimilarity[landmarks, np.arange(len(landmarks))] = 0
     return dissimilarity
@@ -115,8 +117,6 @@ def _fisher_similarity(
         for column, landmark in enumerate(landmarks.tolist()):
             first = column if all_pairs else 0
             total[first:, column] += _cosines(block[landmark], block[first:])
-    if all_pairs:
-        total = total.tril() + total.tril(-1).mT
     mean: NDArray[Any] = (total / len(blocks)).numpy()
     return mean
 

