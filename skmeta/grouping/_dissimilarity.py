@@ -100,6 +100,7 @@ def landmark_rows(n_tasks: int, n_landmarks: int) -> NDArray[np.int64]:
 def _fisher_similarity(
     E: NDArray[Any], blocks: Sequence[int], landmarks: NDArray[np.int64]
 ) -> NDArray[Any]:
+    """Return the similarities to landmarks; where these are all tasks, of each pair once."""
     if sum(blocks) != E.shape[1] or min(blocks) < 1:
         raise ValueError(
             f"blocks={tuple(blocks)} add up to {sum(blocks)} columns, but E has {E.shape[1]}; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -170,60 +169,41 @@ class GradientSteps(InnerRule):
         share: Tensor,
         rates: Rates,
         n_steps: int,
+        losses: list[Tensor] | None = None,
     ) -> TaskTensors:
-        """Take steps for every task."""
-        return self._walk(weights, X, y, share, rates, n_steps, watch=False)[0]
-
-    def _walk(
-        self,
-        weights: TaskTensors,
-        X: Tensor,
-        y: Tensor,
-        share: Tensor,
-        rates: Rates,
-        n_steps: int,
-        *,
-        watch: bool,
-    ) -> tuple[TaskTensors, Tensor]:
-        """Take steps; return also each task's highest support loss after one, if watched."""
+        """Take steps for every task; `losses`, if given, gets its support loss after each."""
         free = self.engine == "stacked"  # the others' traces hold for one number of tasks alone
         worthwhile = self.compiled and free and n_steps and len(X) >= _WORTHWHILE
         if worthwhile and not torch.is_grad_enabled():
             try:
-                return self._walk_compiled(weights, X, y, share, n_steps, watch)
+                return self._descend_compiled(weights, X, y, share, n_steps, losses)
             except Exception as failure:  # of the many kinds that a compiler has
                 self.compiled = False
                 warn_uncompiled("Adaptation", failure)
-        return self._walk_plainly(weights, X, y, share, rates, n_steps, watch)
+        for _ in range(n_steps):
+            weights = self.step(weights, X, y, share, rates)
+            if losses is not None:
+                losses.append(self._support_loss(weights, X, y, share))
+        return weights
 
-    def _walk_plainly(
+    def _descend_compiled(
         self,
         weights: TaskTensors,
         X: Tensor,
         y: Tensor,
         share: Tensor,
-        rates: Rates,
         n_steps: int,
-        watch: bool,
-    ) -> tuple[TaskTensors, Tensor]:
-        highest = X.new_full(X.shape[:1], -math.inf)
-        for _ in range(n_steps):
-            weights = self.step(weights, X, y, share, rates)
-            if watch:
-                highest = torch.maximum(highest, self._support_loss(weights, X, y, share))
-        return weights, highest
-
-    def _walk_compiled(
-        self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, n_steps: int, watch: bool
-    ) -> tuple[TaskTensors, Tensor]:
+        losses: list[Tensor] | None,
+    ) -> TaskTensors:
         start = self.networks.start()
         shared = all(w.ndim == start[name].ndim for name, w in weights.items())
-        steps = _Steps(self, n_steps, watch, list(weights))
+        watched = losses is not None
+        steps = _Steps(self, n_steps, watched, list(weights))
         held = {**dict(steps.named_parameters()), **dict(steps.named_buffers())}
-        key = n_steps, shared, watch
+        key = n_steps, shared, watched
         if key not in self._graphs:
 
-            def walk(*tensors: Tensor) -> list[Tensor]:
+            def descend(*tensors: Tensor) -> list[Tensor]:
                 values = dict(zip(held, tensors[: len(held)], strict=True))
                 found: list[Tensor] = functional_call(steps, values, tensors[len(held) :])
                 return found
@@ -231,9 +211,11 @@ class GradientSteps(InnerRule):
             n_tasks, n_rows = distinct_sizes(2, [X, y, share, *held.values(), *weights.values()])
             rows = [t.new_zeros(n_tasks, n_rows, *t.shape[2:]) for t in (X, y, share)]
             own = [w if shared else w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values()]
-            self._graphs[key] = compiled(walk, *held.values(), *rows, *own, dynamic=True)
-        *found, highest = self._graphs[key](*held.values(), X, y, share, *weights.values())
-        return dict(zip(weights, found, strict=True)), highest
+            self._graphs[key] = compiled(descend, *held.values(), *rows, *own, dynamic=True)
+        found = self._graphs[key](*held.values(), X, y, share, *weights.values())
+        if losses is not None:
+            losses.extend(found[len(weights) :])
+        return dict(zip(weights, found[: len(weights)], strict=True))
 
     def step(
         self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates
@@ -270,13 +252,11 @@ class GradientSteps(InnerRule):
         if n_steps < self.n_steps:
             trained = self.descend(self.networks.start(), X, y, share, rates, n_steps)
         more = max(n_steps - self.n_steps, 0)
-        weights, highest = self._walk(trained, X, y, share, rates, more, watch=True)
-        before = self._support_loss(trained, X, y, share)
-        after = self._support_loss(weights, X, y, share) if more else before
+        losses = [self._support_loss(trained, X, y, share)]
+        weights = self.descend(trained, X, y, share, rates, more, losses)
         # Steps that overshoot may end where only the rows of the support are fitted again.
-        highest = torch.maximum(highest, before)
         limit = _EXPLOSION * self._support_loss(self.networks.start(), X, y, share)
-        diverged = ~((highest <= limit) & (after <= before))
+        diverged = ~((torch.stack(losses) <= limit).all(dim=0) & (losses[-1] <= losses[0]))
         state = dict(self.networks.for_each(weights, len(X)))
         state["n_steps"] = torch.full((len(X),), n_steps, device=X.device)
         if diverged.any():
@@ -334,19 +314,21 @@ class GradientSteps(InnerRule):
 class _Steps(nn.Module):
     """Steps of a rule as a module, whose parameters can be replaced."""
 
-    def __init__(self, rule: GradientSteps, n_steps: int, watch: bool, names: list[str]) -> None:
+    def __init__(self, rule: GradientSteps, n_steps: int, watched: bool, names: list[str]) -> None:
         super().__init__()
         self.rule = rule
         self.n_steps = n_steps
-        self.watch = watch
+        self.watched = watched
         self.names = names
 
     def forward(self, X: Tensor, y: Tensor, share: Tensor, *weights: Tensor) -> list[Tensor]:
-        start: TaskTensors = dict(zip(self.names, weights, strict=True))
-        end, highest = self.rule._walk_plainly(
-            start, X, y, share, self.rule.rates(), self.n_steps, self.watch
-        )
-        return [*end.values(), highest]
+        now: TaskTensors = dict(zip(self.names, weights, strict=True))
+        rates, losses = self.rule.rates(), list[Tensor]()
+        for _ in range(self.n_steps):
+            now = self.rule.step(now, X, y, share, rates)
+            if self.watched:
+                losses.append(self.rule._support_loss(now, X, y, share))
+        return [*now.values(), *losses]
 
 
 def _by_task(factor: Tensor, like: Tensor) -> Tensor:
