@@ -13,6 +13,7 @@ from skmeta.base import State
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._models import class_scores, fit_models, run_models, shows_classes
 from skmeta.base._params import meta_learner
+from skmeta.multitask._softmax_heads import fit_softmax_heads, softmax_scores
 from skmeta.tasks import TaskData, TaskTable
 from skmeta.training import MeanOverTasks
 
@@ -119,6 +120,11 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
             LogisticRegression(C=self._strength, max_iter=1000) if self.head is None else self.head
         )
 
+    @property
+    def _fits_at_once(self) -> bool:
+        # Only with short features few steps suffice, whose curvature is bounded beforehand.
+        return self.head is None and self.normalize_features
+
     def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         self._pooled_head = None
         data = data.take(tasks)
@@ -129,13 +135,26 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
         return shows_classes(y)
 
     def _adapt_tasks(self, data: TaskData) -> State:
-        return self._fit_heads(self._head, self._features(data.X), data.y, data.table)
+        F = self._features(data.X)
+        if not self._fits_at_once:
+            return self._fit_heads(self._head, F, data.y, data.table)
+        assert data.n_ways is not None
+        width = int(data.n_ways.max(initial=1))
+        heads, shown = fit_softmax_heads(F, data.y, data.table, width, self._strength)
+        return {"head": heads, "shown": shown}
 
     def _predict_rows(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
     ) -> NDArray[Any]:
-        width = state["ways"].shape[1] if self._own_labels else len(self.classes_)
-        return self._run_heads(state, self._features(X), codes, width).astype(X.dtype)
+        F = self._features(X)
+        if not self._fits_at_once:
+            width = state["ways"].shape[1] if self._own_labels else len(self.classes_)
+            return self._run_heads(state, F, codes, width).astype(X.dtype)
+        scores = softmax_scores(F, codes, state["head"], state["shown"])
+        without = state["shown"][codes].sum(axis=1) < 2
+        if self._pooled_head is not None and without.any():
+            scores[without] = self._head_values(self._pooled_head, F[without], scores.shape[1])
+        return scores.astype(X.dtype)
 
     def _head_values(self, head: Any, F: Array, width: int) -> Array:
         return class_scores(head, F, width)

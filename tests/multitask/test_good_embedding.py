@@ -47,12 +47,12 @@ def test_on_given_features_it_is_a_pipeline_of_scikit_learn(classes, head):
     model = GoodEmbeddingClassifier(head=head, module=nn.Identity, n_way=3, max_iter=2)
     model.fit(classes.data, classes.target)
     X, y = some_classes(classes, [0, 4, 7])
-    own = LogisticRegression(C=1, max_iter=1000) if head is None else clone(head)
+    own = LogisticRegression(C=1, tol=1e-9, max_iter=1000) if head is None else clone(head)
     pipe = make_pipeline(Normalizer(), own).fit(X[:30], y[:30])
     new = model.adapt(X[:30], y[:30])
     np.testing.assert_array_equal(new.predict(X), pipe.predict(X))
     if head is None:
-        np.testing.assert_allclose(new.predict_proba(X), pipe.predict_proba(X), rtol=1e-5)
+        np.testing.assert_allclose(new.predict_proba(X), pipe.predict_proba(X), rtol=1e-4)
 
 
 def test_heads_leave_the_features_alone(classes):

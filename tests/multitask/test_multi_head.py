@@ -54,12 +54,12 @@ def test_a_classifier_as_head_sees_features_of_length_one(classes, head):
     model.fit(classes.data, classes.target, groups=classes.groups)
     F = model.transform(classes.data)
     np.testing.assert_allclose(np.linalg.norm(F, axis=1), 1, rtol=1e-6)
-    own = LogisticRegression(C=3, max_iter=1000) if head is None else clone(head)
+    own = LogisticRegression(C=3, tol=1e-9, max_iter=1000) if head is None else clone(head)
     own.fit(F[:14], classes.target[:14])
     new = model.adapt(classes.data[:14], classes.target[:14])
     np.testing.assert_array_equal(new.predict(classes.data), own.predict(F))
     if hasattr(own, "predict_proba"):
-        np.testing.assert_allclose(new.predict_proba(classes.data), own.predict_proba(F), rtol=1e-6)
+        np.testing.assert_allclose(new.predict_proba(classes.data), own.predict_proba(F), rtol=1e-4)
 
 
 def test_a_single_task_is_ordinary_training_of_the_network():
