@@ -17,6 +17,7 @@ from skmeta.empirical_bayes._mixed_model import (
     Prior,
     em_step,
     posterior,
+    root_of,
 )
 from skmeta.tasks import TaskTable
 
@@ -111,8 +112,7 @@ def laplace_posterior(Z: Array, y: Array, offset: Array, weight: Array, prior: P
     posterior : Posterior
         The Laplace approximation.
     """
-    values, vectors = np.linalg.eigh(prior.covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    root = root_of(prior.covariance)
     ZL = Z @ root
     identity = np.eye(len(root))
 

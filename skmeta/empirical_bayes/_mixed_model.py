@@ -15,7 +15,16 @@ from scipy.linalg import pinvh
 
 from skmeta.tasks import TaskTable
 
-__all__ = ["Moments", "Posterior", "Prior", "em_step", "fit_prior", "posterior", "starting_prior"]
+__all__ = [
+    "Moments",
+    "Posterior",
+    "Prior",
+    "em_step",
+    "fit_prior",
+    "posterior",
+    "root_of",
+    "starting_prior",
+]
 
 Array = NDArray[np.float64]
 
@@ -102,6 +111,13 @@ class Posterior:
     log_det: Array
 
 
+def root_of(covariance: Array) -> Array:
+    """Return R with ``RR' = Ω``, which may be singular."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: Array = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root
+
+
 def posterior(zz: Array, residual: Array, covariance: Array, noise: float) -> Posterior:
     """Return the exact posterior of the effects of each task.
 
@@ -124,8 +140,7 @@ def posterior(zz: Array, residual: Array, covariance: Array, noise: float) -> Po
     posterior : Posterior
         `log_det` is ``log|I + Ω Z'AZ/σ²|``, the task's share of the marginal likelihood.
     """
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    root = root_of(covariance)
     inner = root.T @ (zz @ root) / noise
     inner += np.eye(len(covariance))
     spread = root @ np.linalg.inv(inner) @ root.T

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skmeta.empirical_bayes._mixed_model import Moments, Posterior, Prior, fit_prior, posterior
+from skmeta.empirical_bayes._mixed_model import (
+    Moments,
+    Posterior,
+    Prior,
+    fit_prior,
+    posterior,
+    root_of,
+)
 from skmeta.empirical_bayes._variance import movement, variance_components
 from skmeta.tasks import TaskTable
 
@@ -78,9 +85,13 @@ class BayesHead:
     def effects(self, F: Array, y: Array, table: TaskTable) -> Array:
         """Return posterior means of heads minus w0, shape (n_tasks, n_outputs, width)."""
         means = np.zeros((table.n_tasks, len(self.priors), F.shape[1]))
-        for tasks, rows, part in self._chunks(table, F.shape[1]):
-            for output in range(len(self.priors)):
-                means[tasks, output] = self._posterior(F[rows], y[rows], part, output).mean
+        roots = [root_of(prior.covariance) for prior in self.priors]
+        for tasks in table.chunks(_ENTRIES // F.shape[1] + 1):
+            rows, mask = table.padded(tasks)
+            Z = F[rows] * mask[..., None]
+            for output, (prior, root) in enumerate(zip(self.priors, roots, strict=True)):
+                residual = mask * y[rows, output] - Z @ prior.mean
+                means[tasks, output] = _ridge(Z @ root, residual, prior.noise) @ root.T
         return means
 
     def movement(self, F: Array, y: Array, table: TaskTable) -> tuple[Array, Array]:
@@ -153,3 +164,14 @@ class BayesHead:
         moments = Moments.of(F, y[:, output], weight, table, F.shape[1])
         residual = moments.zy - moments.zf @ prior.mean
         return posterior(moments.zz, residual, prior.covariance, prior.noise)
+
+
+def _ridge(X: Array, y: Array, penalty: float) -> Array:
+    """Return ``(X'X + λI)⁻¹ X'y = X' (XX' + λI)⁻¹ y`` of each task, in the smaller space."""
+    identity = np.eye(min(X.shape[1:]))
+    if X.shape[1] < X.shape[2]:
+        found = X.mT @ np.linalg.solve(X @ X.mT + penalty * identity, y[..., None])
+    else:
+        found = np.linalg.solve(X.mT @ X + penalty * identity, X.mT @ y[..., None])
+    coefficients: Array = found[..., 0]
+    return coefficients

@@ -34,10 +34,11 @@ def with_std(model, X, groups=None):
     return model.predict(X, groups=groups, return_std=True)
 
 
-def test_a_fitted_learner_is_a_gaussian_process_for_each_task(model, tasks):
+@pytest.mark.parametrize("n_rows", [2, 7, 20])
+def test_a_fitted_learner_is_a_gaussian_process_for_each_task(model, tasks, n_rows):
     """On its representation: mean ``w0'[1, φ]``, kernel ``[1, φ]'Ω[1, φ]``, noise σ²."""
     (prior,) = model.bayes_head_.priors
-    rows = slice(0, 7)
+    rows, asked = slice(0, n_rows), slice(n_rows, 30)
     F = np.column_stack([np.ones(len(tasks.data)), model.transform(tasks.data)])
     values, vectors = np.linalg.eigh(prior.covariance)
     Z = F @ (vectors * np.sqrt(np.maximum(values, 0)))
@@ -45,9 +46,9 @@ def test_a_fitted_learner_is_a_gaussian_process_for_each_task(model, tasks):
     kernel = DotProduct(0.0, "fixed") + WhiteKernel(prior.noise, "fixed")
     process = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
     process.fit(Z[rows], (tasks.target[rows] - center) / scale - F[rows] @ prior.mean)
-    mean, std = process.predict(Z[7:30], return_std=True)
-    found, spread = with_std(model.adapt(tasks.data[rows], tasks.target[rows]), tasks.data[7:30])
-    expected = (mean + F[7:30] @ prior.mean) * scale + center
+    mean, std = process.predict(Z[asked], return_std=True)
+    found, spread = with_std(model.adapt(tasks.data[rows], tasks.target[rows]), tasks.data[asked])
+    expected = (mean + F[asked] @ prior.mean) * scale + center
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(spread, std * scale, rtol=1e-6)
 
