@@ -2,8 +2,7 @@
 
 Networks have two layers of 64 units. Each learner runs in a process of its own. Printed are the
 seconds of `adapt` and of `predict`, the memory that they add to the process at its peak, what the
-adapted model keeps of the tasks, and whether anything kept an autograd graph. Heads that are
-scikit-learn estimators are fitted one task after another.
+adapted model keeps of the tasks, and whether anything kept an autograd graph.
 
     python benchmarks/adapt_many.py
     python benchmarks/adapt_many.py --learner RidgeHeadRegressor SVMHeadClassifier --threads 2

@@ -108,14 +108,26 @@ def learners(scale: float) -> dict[str, tuple[Any, int | None, int, list[int]]]:
             None, 20, [64],
         ),
         "MinibatchProx": (
-            gradient(skmeta.MinibatchProxRegressor, 30_000, n_inner_steps=10, alpha=0.1),
-            None, 20, [10],
+            gradient(
+                skmeta.MinibatchProxRegressor,
+                30_000,
+                n_inner_steps=20,
+                inner_lr=0.005,
+                alpha=0.1,
+            ),
+            None, 20, [20],
         ),
         "Bootstrapped MAML": (
-            gradient(skmeta.BootstrappedMAMLRegressor, 30_000), None, 20, [1, 10],
+            gradient(skmeta.BootstrappedMAMLRegressor, 30_000, max_inner_norm=10.0),
+            None, 20, [1, 10],
         ),
         "Bootstrapped MAML, predictions": (
-            gradient(skmeta.BootstrappedMAMLRegressor, 30_000, matching="predictions"),
+            gradient(
+                skmeta.BootstrappedMAMLRegressor,
+                30_000,
+                matching="predictions",
+                max_inner_norm=10.0,
+            ),
             None, 20, [1, 10],
         ),
         "ridge head": (

@@ -221,7 +221,8 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
     Parameters
     ----------
     head : scikit-learn classifier, default=None
-        What a task fits on the features; None is ``LogisticRegression(C=1)``.
+        What a task fits on the features; None is ``LogisticRegression(C=1)``, fitted for all
+        tasks at once where features are normalised.
     n_queries : int, default=4
         A minibatch has `meta_batch_size` times this many rows, wherever they come from; with
         `stratify` this many of each class.

@@ -213,7 +213,8 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     Parameters
     ----------
     head : scikit-learn classifier, default=None
-        What a task fits on the features; None is ``LogisticRegression(C=3)``.
+        What a task fits on the features; None is ``LogisticRegression(C=3)``, fitted for all
+        tasks at once where features are normalised.
     n_queries : int or None, default=32
         At most this many rows of each task in a meta-update, with `n_way` or `stratify` of each
         of its classes; None for all.

@@ -1,4 +1,9 @@
-"""Logistic regression for all tasks at once."""
+"""Logistic regression for all tasks at once.
+
+D. Böhning (1992). Multinomial logistic regression algorithm. Annals of the Institute of Statistical
+Mathematics 44, for the bound of the curvature; B. O'Donoghue, E. Candès (2015). Adaptive restart
+for accelerated gradient schemes. Foundations of Computational Mathematics 15, for the momentum.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +72,7 @@ def fit_softmax_heads(
     if open_ended:
         warnings.warn(
             f"The logistic heads of {open_ended} tasks did not converge in {_MOST_STEPS} steps; "
-            "less rows, or a smaller C, would help.",
+            "with head=LogisticRegression(max_iter=...) scikit-learn fits them one by one.",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -117,15 +122,10 @@ def _minimise(
 
         open_ = np.abs(gradient).max(axis=(1, 2)) > _TOLERANCE * strength * n_rows_of
         if not open_.all():
-            left, ahead, momentum, X, Y = (
-                left[open_],
-                ahead[open_],
-                momentum[open_],
-                X[open_],
-                Y[open_],
+            left, ahead, momentum, X, Y = (part[open_] for part in (left, ahead, momentum, X, Y))
+            penalty, inverse, absent, n_rows_of = (
+                part[open_] for part in (penalty, inverse, absent, n_rows_of)
             )
-            penalty, inverse, absent = penalty[open_], inverse[open_], absent[open_]
-            n_rows_of = n_rows_of[open_]
         if not len(left):
             break
     if basis is not None:
