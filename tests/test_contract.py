@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from _instances import INSTANCES, VARIANTS
+from _instances import INSTANCES, VARIANTS, shortened
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.utils.metadata_routing import MetadataRequest
@@ -17,14 +17,17 @@ from skmeta.utils import check_meta_learner, meta_learner_checks
 _UNSCALED = "ignore::skmeta.DivergenceWarning"  # gradient steps on features that are not scaled
 
 
+def _cases(estimator):
+    name, short = repr(estimator), shortened(estimator)
+    return [
+        pytest.param(short, check, id=f"{name}-{check.__name__}")
+        for check in meta_learner_checks(short)
+    ]
+
+
 @pytest.mark.filterwarnings(_UNSCALED)
 @pytest.mark.parametrize(
-    ("estimator", "check"),
-    [
-        pytest.param(estimator, check, id=f"{estimator}-{check.__name__}")
-        for estimator in INSTANCES + VARIANTS
-        for check in meta_learner_checks(estimator)
-    ],
+    ("estimator", "check"), [case for e in INSTANCES + VARIANTS for case in _cases(e)]
 )
 def test_keeps_the_contract(estimator, check):
     check(estimator)

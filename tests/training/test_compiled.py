@@ -15,16 +15,16 @@ import skmeta
 from skmeta.training._compiled import CompiledGradient
 
 LEARNERS = {
-    "MAML": (skmeta.MAMLRegressor, {"n_inner_steps": 3}),
-    "MAML, first order": (skmeta.MAMLRegressor, {"n_inner_steps": 3, "first_order": True}),
+    "MAML": (skmeta.MAMLRegressor, {"n_inner_steps": 2}),
+    "MAML, first order": (skmeta.MAMLRegressor, {"n_inner_steps": 2, "first_order": True}),
     "MAML, learned rates": (skmeta.MAMLRegressor, {"learn_inner_lr": True}),
     "MAML, clipped": (skmeta.MAMLRegressor, {"max_inner_norm": 0.1}),
     "Sharp-MAML": (skmeta.MAMLRegressor, {"inner_rho": 0.05}),
     "MAML, classes": (skmeta.MAMLClassifier, {"n_inner_steps": 2}),
-    "ANIL": (skmeta.ANILRegressor, {"n_inner_steps": 3}),
+    "ANIL": (skmeta.ANILRegressor, {"n_inner_steps": 2}),
     "Meta-SGD": (skmeta.MetaSGDRegressor, {}),
-    "Reptile": (skmeta.ReptileRegressor, {}),
-    "MinibatchProx": (skmeta.MinibatchProxRegressor, {}),
+    "Reptile": (skmeta.ReptileRegressor, {"n_inner_steps": 2}),
+    "MinibatchProx": (skmeta.MinibatchProxRegressor, {"n_inner_steps": 2}),
     "CAVIA": (skmeta.CAVIARegressor, {}),
     "bootstrapped MAML": (skmeta.BootstrappedMAMLRegressor, {"n_inner_steps": 2}),
     "bootstrapped, predictions": (
@@ -86,7 +86,7 @@ def test_sizes_that_agree_by_chance_are_not_tied(n_queries):
     X, y, groups = tasks()
     params = {
         "n_shots": (1, 4), "n_queries": n_queries, "meta_batch_size": 5, "max_iter": 8,
-        "hidden_layer_sizes": (3,), "random_state": 0,
+        "n_inner_steps": 2, "hidden_layer_sizes": (3,), "random_state": 0,
     }  # fmt: skip
     for learner in (skmeta.MAMLRegressor, skmeta.ReptileRegressor):
         with warnings.catch_warnings():
@@ -163,7 +163,7 @@ def test_one_trace_adapts_any_number_of_tasks(case):
     learner, params = LEARNERS[case]
     X, y, groups = tasks("classes" in case)
     model = learner(
-        max_iter=1, n_shots=5, n_queries=5, n_adapt_steps=4, random_state=0,
+        max_iter=1, n_shots=5, n_queries=5, n_adapt_steps=3, random_state=0,
         **params,
     ).fit(X, y, groups=groups)  # fmt: skip
     for n_tasks, n_rows in [(64, 3), (65, 4), (90, 64)]:
