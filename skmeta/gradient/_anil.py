@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
-from skmeta.gradient._base import GradientLearner
+from skmeta.gradient._base import DifferentiatedLearner
 from skmeta.inner import GradientSteps, HeadRule, TaskTensors
 
 __all__ = ["ANILClassifier", "ANILRegressor"]
@@ -34,10 +34,7 @@ class _HeadSteps(HeadRule):
 
 
 @meta_learner
-class _ANIL(GradientLearner):
-    first_order: bool = False
-    learn_inner_lr: bool = False
-
+class _ANIL(DifferentiatedLearner):
     _rule_class = _HeadSteps
 
     _body_has_outputs = False
@@ -45,13 +42,6 @@ class _ANIL(GradientLearner):
     @property
     def _steps(self) -> GradientSteps:
         return cast(_HeadSteps, self._rule).head
-
-    @property
-    def _rule_params(self) -> dict[str, Any]:
-        return {
-            "first_order": self.first_order,
-            "learn_lr": "layer" if self.learn_inner_lr else None,
-        }
 
 
 @meta_learner

@@ -26,7 +26,7 @@ from skmeta.inner._compile import warn_uncompiled
 from skmeta.tasks import EpisodeSampler, TaskData
 from skmeta.training import MeanGradient
 
-__all__ = ["GradientLearner"]
+__all__ = ["DifferentiatedLearner", "GradientLearner"]
 
 _PAYS_AFTER = 5000  # meta-updates that save what compilation costs
 _SMALL = 1 << 15  # bytes of a task's weights below which compiled vmap beats stacked products
@@ -222,3 +222,18 @@ def _meta_gradient(rule: GradientSteps, episode: Episode) -> Sequence[Tensor]:
         loss = mean_over_rows(rule.loss(rule(episode), episode.query_y), episode.query_mask).mean()
         trained = [p for p in rule.parameters() if p.requires_grad]
         return torch.autograd.grad(loss, trained, materialize_grads=True)
+
+
+@meta_learner
+class DifferentiatedLearner(GradientLearner):
+    """Base of learners that differentiate the query loss through their steps, as MAML does."""
+
+    first_order: bool = False
+    learn_inner_lr: bool = False
+
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {
+            "first_order": self.first_order,
+            "learn_lr": "layer" if self.learn_inner_lr else None,
+        }

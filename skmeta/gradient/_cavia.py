@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
-from skmeta.gradient._base import GradientLearner
+from skmeta.gradient._base import DifferentiatedLearner
 from skmeta.inner import GradientSteps, RowLoss, TaskNetworks, TaskTensors
 from skmeta.inner._networks import plain_attention, slope_of
 from skmeta.tasks import TaskData
@@ -76,11 +76,9 @@ class _ContextSteps(GradientSteps):
 
 
 @meta_learner
-class _CAVIA(GradientLearner):
+class _CAVIA(DifferentiatedLearner):
     inner_lr: float = 1.0
     n_context: int = 5
-    first_order: bool = False
-    learn_inner_lr: bool = False
 
     _rule_class = _ContextSteps
 
@@ -93,11 +91,7 @@ class _CAVIA(GradientLearner):
 
     @property
     def _rule_params(self) -> dict[str, Any]:
-        return {
-            "n_context": self.n_context,
-            "first_order": self.first_order,
-            "learn_lr": "layer" if self.learn_inner_lr else None,
-        }
+        return {**super()._rule_params, "n_context": self.n_context}
 
 
 @meta_learner

@@ -9,15 +9,13 @@ from sklearn.utils.validation import check_scalar
 
 from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import meta_learner
-from skmeta.gradient._base import GradientLearner
+from skmeta.gradient._base import DifferentiatedLearner
 
 __all__ = ["MAMLClassifier", "MAMLRegressor"]
 
 
 @meta_learner
-class _MAML(GradientLearner):
-    first_order: bool = False
-    learn_inner_lr: bool = False
+class _MAML(DifferentiatedLearner):
     inner_rho: float = 0.0
 
     def _check_params(self) -> None:
@@ -26,11 +24,7 @@ class _MAML(GradientLearner):
 
     @property
     def _rule_params(self) -> dict[str, Any]:
-        return {
-            "first_order": self.first_order,
-            "learn_lr": "layer" if self.learn_inner_lr else None,
-            "radius": self.inner_rho,
-        }
+        return {**super()._rule_params, "radius": self.inner_rho}
 
 
 @meta_learner
