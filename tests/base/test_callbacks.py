@@ -160,3 +160,20 @@ def test_progress_bars(capsys):
 
     fit_with(HeTRoM(RIDGE), ProgressBar())
     assert "RidgeHeadRegressor - fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("column", [True, False], ids=["column", "groups"])
+def test_a_score_after_each_epoch(column):
+    from sklearn.callback import ScoringMonitor
+
+    X, given = (ROWS, {}) if column else (TASKS.data, {"groups": TASKS.groups})
+    scorer = skmeta.task_scorer("r2", task_column=0 if column else None)
+    monitor = ScoringMonitor(scoring={"r2": scorer})
+    learner = clone(RIDGE).set_params(task_column=0 if column else None)
+    clone(learner).set_callbacks(monitor).fit(X, TASKS.target, **given)
+    found = [row["r2"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    expected = []
+    for n_epochs in range(1, 7):
+        model = clone(learner).set_params(max_iter=n_epochs).fit(X, TASKS.target, **given)
+        expected.append(scorer(model, X, TASKS.target, **given))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
