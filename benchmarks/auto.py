@@ -163,10 +163,14 @@ HEADER = (
 )
 
 
+LAST_DIGIT = 5e-4  # of differences, as the table shows them
+
+
 def verdict(row: dict[str, Any]) -> str:
-    if row["difference"] > row["half"]:
+    half = max(row["half"], LAST_DIGIT)
+    if row["difference"] > half:
         return "**worse**"
-    return "better" if row["difference"] < -row["half"] else "same"
+    return "better" if row["difference"] < -half else "same"
 
 
 def without_mixed(row: dict[str, Any]) -> float:
@@ -203,7 +207,8 @@ its share of wrong classes. The baselines are those of
 [`compare_learners`](api.rst): pooled linear, pooled boosting, per-task linear with a tuned penalty,
 and mixed effects. The best of them is the best by the errors in this table, which nobody can know
 before. The difference is AutoMeta's error minus its error, below zero where AutoMeta is better,
-with a 95 % interval in pairs over tasks. "Same": the interval covers zero.
+with a 95 % interval in pairs over tasks. "Same": the interval covers zero, or the difference
+is below the last digit shown.
 
 {table}
 
