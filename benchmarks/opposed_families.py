@@ -61,7 +61,7 @@ def error(group: str, rate: float, seed: int) -> float:
         group="random" if group == "none" else group,
         n_groups=1 if group == "none" else 25,
         beta=0.0,
-        embedding="head",
+        embedding=skmeta.TaskEmbedding("head", module=Linear, max_iter=0),
         random_state=seed,
     )
     x, y, groups = collection(N_TRAIN, seed)
