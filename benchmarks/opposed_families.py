@@ -17,19 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import skmeta
+from skmeta.metrics._interval import mean_over_tasks
 
 N_TRAIN, N_TEST, N_SHOTS, N_ROWS = 25, 100, 5, 30  # tasks of each family; rows
 CENTRES = np.array([[8, 0, 0, 3], [-8, 0, 0, -3], [0, 8, 0, 3], [0, -8, 0, -3]])
 GROUPS = ("none", "random", "similar", "mixed", "dissimilar")
 RATES = (0.1, 0.4, 0.8)
-
-
-class Linear(nn.Linear):
-    def __init__(self, n_features_in: int, n_outputs: int) -> None:
-        super().__init__(n_features_in, n_outputs)
 
 
 def collection(n_tasks: int, seed: int) -> tuple[Any, ...]:
@@ -44,7 +39,7 @@ def collection(n_tasks: int, seed: int) -> tuple[Any, ...]:
 
 def error(group: str, rate: float, seed: int) -> float:
     learner = skmeta.MAMLRegressor(
-        module=Linear,
+        hidden_layer_sizes=(),
         inner_lr=0.1,
         n_inner_steps=2,
         n_shots=N_SHOTS,
@@ -61,7 +56,7 @@ def error(group: str, rate: float, seed: int) -> float:
         group="random" if group == "none" else group,
         n_groups=1 if group == "none" else 25,
         beta=0.0,
-        embedding=skmeta.TaskEmbedding("head", module=Linear, max_iter=0),
+        embedding=skmeta.TaskEmbedding("head", hidden_layer_sizes=(), max_iter=0),
         random_state=seed,
     )
     x, y, groups = collection(N_TRAIN, seed)
@@ -74,7 +69,8 @@ def error(group: str, rate: float, seed: int) -> float:
 
 
 def interval(values: np.ndarray) -> str:
-    return f"{values.mean():.3g} ± {1.96 * values.std(ddof=1) / np.sqrt(len(values)):.2g}"
+    mean, half = mean_over_tasks(values)  # here of seeds
+    return f"{mean:.3g} ± {half:.2g}"
 
 
 def main() -> None:
