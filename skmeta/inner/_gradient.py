@@ -180,6 +180,18 @@ class GradientSteps(InnerRule):
             except Exception as failure:  # of the many kinds that a compiler has
                 self.compiled = False
                 warn_uncompiled("Adaptation", failure)
+        return self._descend_plainly(weights, X, y, share, rates, n_steps, losses)
+
+    def _descend_plainly(
+        self,
+        weights: TaskTensors,
+        X: Tensor,
+        y: Tensor,
+        share: Tensor,
+        rates: Rates,
+        n_steps: int,
+        losses: list[Tensor] | None,
+    ) -> TaskTensors:
         for _ in range(n_steps):
             weights = self.step(weights, X, y, share, rates)
             if losses is not None:
@@ -322,13 +334,12 @@ class _Steps(nn.Module):
         self.names = names
 
     def forward(self, X: Tensor, y: Tensor, share: Tensor, *weights: Tensor) -> list[Tensor]:
-        now: TaskTensors = dict(zip(self.names, weights, strict=True))
-        rates, losses = self.rule.rates(), list[Tensor]()
-        for _ in range(self.n_steps):
-            now = self.rule.step(now, X, y, share, rates)
-            if self.watched:
-                losses.append(self.rule._support_loss(now, X, y, share))
-        return [*now.values(), *losses]
+        start: TaskTensors = dict(zip(self.names, weights, strict=True))
+        losses = list[Tensor]()
+        end = self.rule._descend_plainly(
+            start, X, y, share, self.rule.rates(), self.n_steps, losses if self.watched else None
+        )
+        return [*end.values(), *losses]
 
 
 def _by_task(factor: Tensor, like: Tensor) -> Tensor:
