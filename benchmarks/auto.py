@@ -42,6 +42,7 @@ COLLECTIONS = (*skmeta.datasets.list_collections(), IMAGES)
 FOLDS, SHOTS, FEWER = 3, 5, {"egsingle_child": 3}  # which has at most 6 rows of a task
 MOST_TASKS, MOST_ROWS = 300, 100
 WAYS, IMAGE_TASKS = 5, 60
+LAST_DIGIT = 5e-4  # of differences, as the table shows them
 POOLED = ("pooled linear", "pooled boosting")  # they know nothing of new classes
 
 
@@ -161,9 +162,6 @@ HEADER = (
     *("collection", "tasks", "rows known", "chosen (folds)", "error", "best baseline"),
     *("its error", "difference", "verdict", "best of pooled and per-task", "longest fit, s"),
 )
-
-
-LAST_DIGIT = 5e-4  # of differences, as the table shows them
 
 
 def verdict(row: dict[str, Any]) -> str:

@@ -57,10 +57,10 @@ _NET = {
     "lr": 3e-2,
     "random_state": 0,
 }
-_POOLED = {**_NET, "max_iter": 14}
+_QUICK_NET = {**_NET, "max_iter": 14}
 _EPISODES = {**_NET, "n_shots": (1, 5)}
 _LONGER = {**_EPISODES, "max_iter": 40, "lr": 2e-2}
-_QUICK = {**_EPISODES, "max_iter": 14}
+_QUICK = {**_QUICK_NET, "n_shots": (1, 5)}
 _EMBEDDING = TaskEmbedding("head", hidden_layer_sizes=(8,), max_iter=10, random_state=0)
 _TREE = {"max_depth": 2, "random_state": 0}
 _SEARCH = {"n_splits": 2, "random_state": 0}
@@ -85,14 +85,14 @@ INSTANCES = [
     BayesianHeadRegressor(**{**_EPISODES, "n_shots": (0, 5)}),
     BootstrappedMAMLClassifier(inner_lr=0.5, **_EPISODES),
     BootstrappedMAMLRegressor(**_LONGER),
-    CAMELRegressor(n_parameters=2, **_POOLED),
+    CAMELRegressor(n_parameters=2, **_QUICK_NET),
     CAVIAClassifier(**_EPISODES),
     CAVIARegressor(**_QUICK),
     ConditionalNeuralProcessRegressor(**_EPISODES),
     ConditionalNeuralProcessRegressor(attention=True, n_representation=8, **_LONGER),
     DeepKernelClassifier(**_QUICK),
     DeepKernelRegressor(**_QUICK),
-    GoodEmbeddingClassifier(n_distillations=1, **_POOLED),
+    GoodEmbeddingClassifier(n_distillations=1, **_QUICK_NET),
     GoodEmbeddingRegressor(**_NET),
     HeTRoM(MAMLClassifier(inner_lr=0.5, **_QUICK), guidance="lognormal"),
     IMAMLClassifier(n_inner_steps=1, inner_lr=0.5, **_QUICK),
@@ -106,8 +106,8 @@ INSTANCES = [
     MetaSGDRegressor(**_EPISODES),
     MinibatchProxClassifier(n_inner_steps=3, inner_lr=0.2, alpha=0.3, **{**_QUICK, "lr": 0.05}),
     MinibatchProxRegressor(n_inner_steps=1, inner_lr=0.1, **_EPISODES),
-    MultiHeadClassifier(**_POOLED),
-    MultiHeadRegressor(**_POOLED),
+    MultiHeadClassifier(**_QUICK_NET),
+    MultiHeadRegressor(**_QUICK_NET),
     PrototypicalClassifier(**_QUICK),
     ReptileClassifier(n_inner_steps=2, inner_lr=0.5, **{**_QUICK, "lr": 0.5}),
     ReptileRegressor(inner_lr=0.05, max_inner_norm=1.0, **{**_LONGER, "lr": 1.0}),

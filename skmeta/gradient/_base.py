@@ -166,6 +166,21 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             print(f"compiled the meta-step in {time.perf_counter() - start:.1f} s")
 
 
+@meta_learner
+class DifferentiatedLearner(GradientLearner):
+    """Base of learners that differentiate the query loss through their steps, as MAML does."""
+
+    first_order: bool = False
+    learn_inner_lr: bool = False
+
+    @property
+    def _rule_params(self) -> dict[str, Any]:
+        return {
+            "first_order": self.first_order,
+            "learn_lr": "layer" if self.learn_inner_lr else None,
+        }
+
+
 def _vmap_is_right(rule: GradientSteps, episode: Episode) -> bool:
     """Compare the batched meta-gradient with the plain loop's, and try the batched training."""
     try:
@@ -222,18 +237,3 @@ def _meta_gradient(rule: GradientSteps, episode: Episode) -> Sequence[Tensor]:
         loss = mean_over_rows(rule.loss(rule(episode), episode.query_y), episode.query_mask).mean()
         trained = [p for p in rule.parameters() if p.requires_grad]
         return torch.autograd.grad(loss, trained, materialize_grads=True)
-
-
-@meta_learner
-class DifferentiatedLearner(GradientLearner):
-    """Base of learners that differentiate the query loss through their steps, as MAML does."""
-
-    first_order: bool = False
-    learn_inner_lr: bool = False
-
-    @property
-    def _rule_params(self) -> dict[str, Any]:
-        return {
-            "first_order": self.first_order,
-            "learn_lr": "layer" if self.learn_inner_lr else None,
-        }

@@ -38,8 +38,8 @@ class TaskGrouping(EmbeddedTasks):
 
     Pick it where a collection holds several domains that pull the model in different directions.
     Where meta-updates of a few tasks then are noisy and large, ``group="mixed"`` with ``beta=0``
-    lessens the noise, and costs next to nothing. The penalty costs two meta-gradients of each task
-    by itself in place of one of their mean, some three to six times the time. `labels_` and
+    lessens the noise at little cost in long fits. The penalty costs two meta-gradients of each
+    task by itself in place of one of their mean, some three to six times the time. `labels_` and
     `dissimilarity_` are worth a look on their own.
 
     Parameters

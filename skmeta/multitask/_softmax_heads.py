@@ -94,12 +94,13 @@ def _minimise(
     if n_rows < n_features:  # heads are combinations of rows, so these are all directions needed
         basis, coordinates = np.linalg.qr(X.mT)
         X = coordinates.mT
-    X = np.concatenate([X, Y.any(axis=2, keepdims=True)], axis=2)  # the intercept
+    there = Y.any(axis=2, keepdims=True)
+    X = np.concatenate([X, there], axis=2)  # the intercept
     # scikit-learn has one vector for two classes, half the penalty of a vector and its opposite.
     penalty = np.where(shown.sum(axis=1) == 2, 2.0, 1.0)[:, None, None] * np.ones((X.shape[2], 1))
     penalty[:, -1] = 0
     inverse = np.linalg.inv(strength / 2 * X.mT @ X + penalty * np.eye(X.shape[2]))
-    n_rows_of = Y.any(axis=2).sum(axis=1)
+    limit = _TOLERANCE * strength * there.sum(axis=(1, 2))
     absent = np.where(shown, 0.0, -np.inf)[:, None]
 
     W = np.zeros((n_tasks, X.shape[2], Y.shape[2]))
@@ -120,11 +121,11 @@ def _minimise(
         factor = np.where(uphill, 0, (momentum - 1) / following)
         ahead, momentum = moved + factor[:, None, None] * step, following
 
-        open_ = np.abs(gradient).max(axis=(1, 2)) > _TOLERANCE * strength * n_rows_of
+        open_ = np.abs(gradient).max(axis=(1, 2)) > limit
         if not open_.all():
             left, ahead, momentum, X, Y = (part[open_] for part in (left, ahead, momentum, X, Y))
-            penalty, inverse, absent, n_rows_of = (
-                part[open_] for part in (penalty, inverse, absent, n_rows_of)
+            penalty, inverse, absent, limit = (
+                part[open_] for part in (penalty, inverse, absent, limit)
             )
         if not len(left):
             break
