@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_scalar, has_fit_parameter
 
 from skmeta.base import BaseMetaLearner, State
 from skmeta.empirical_bayes._design import Design
-from skmeta.empirical_bayes._mixed_model import Posterior, Prior
+from skmeta.empirical_bayes._mixed_model import Prior
+from skmeta.empirical_bayes._posterior import Posterior
 from skmeta.empirical_bayes._variance import movement
 from skmeta.tasks import TaskData, row_keys
 

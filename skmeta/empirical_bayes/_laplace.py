@@ -11,14 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
-from skmeta.empirical_bayes._mixed_model import (
-    Moments,
-    Posterior,
-    Prior,
-    em_step,
-    posterior,
-    root_of,
-)
+from skmeta.empirical_bayes._mixed_model import Prior, em_step
+from skmeta.empirical_bayes._posterior import Posterior, posterior, root_of
+from skmeta.empirical_bayes._statistics import summarise
 from skmeta.tasks import TaskTable
 
 __all__ = ["fit_logistic_prior", "laplace_posterior"]
@@ -81,8 +76,9 @@ def fit_logistic_prior(
     for n_iter in range(1, max_iter + 1):  # noqa: B007
         mean = expit(offset + logit)
         curvature = np.maximum(mean * (1 - mean), _LEAST_WEIGHT)
-        moments = Moments.of(F, logit + (y - mean) / curvature, weight * curvature, table, q)
-        prior, _, effects = em_step(moments, prior, diagonal=diagonal, learn_noise=False)
+        working = logit + (y - mean) / curvature
+        statistics = summarise(F, working, weight * curvature, table, q)
+        prior, _, effects = em_step(statistics, prior, diagonal=diagonal, learn_noise=False)
         if prior.shrinkage < _LEAST_SHRINKAGE:
             prior = Prior(prior.mean, prior.covariance, 1.0, _LEAST_SHRINKAGE)
         step = F @ prior.mean + np.einsum("nq,nq->n", F[:, :q], effects[codes]) - logit

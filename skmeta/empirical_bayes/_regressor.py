@@ -12,7 +12,9 @@ from sklearn.utils import get_tags
 
 from skmeta.base import MetaRegressorMixin, State
 from skmeta.empirical_bayes._base import BaseEmpiricalBayes
-from skmeta.empirical_bayes._mixed_model import Moments, fit_prior, posterior, starting_prior
+from skmeta.empirical_bayes._mixed_model import fit_prior, starting_prior
+from skmeta.empirical_bayes._posterior import posterior
+from skmeta.empirical_bayes._statistics import Moments, summarise
 from skmeta.empirical_bayes._variance import variance_components
 from skmeta.tasks import TaskData
 
@@ -172,10 +174,11 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         self.priors_, self.log_likelihood_ = [], []
         for y in residual.T:
             center = np.average(y, weights=weight)  # large targets would lose their digits
-            moments = Moments.of(F, y - center, weight, data.table, self.design_.n_varying)
-            start = starting_prior(moments, shrink=shrink, varying=varying)
+            q = self.design_.n_varying
+            statistics = summarise(F, y - center, weight, data.table, q)
+            start = starting_prior(statistics, q=q, shrink=shrink, varying=varying)
             prior, history = fit_prior(
-                moments,
+                statistics,
                 start,
                 diagonal=self.effects == "diagonal",
                 max_iter=self.max_iter,

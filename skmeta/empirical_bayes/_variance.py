@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skmeta.empirical_bayes._mixed_model import Posterior, Prior
+from skmeta.empirical_bayes._mixed_model import Prior
+from skmeta.empirical_bayes._posterior import Posterior
 
 __all__ = ["movement", "variance_components"]
 

@@ -8,14 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skmeta.empirical_bayes._mixed_model import (
-    Moments,
-    Posterior,
-    Prior,
-    fit_prior,
-    posterior,
-    root_of,
-)
+from skmeta.empirical_bayes._mixed_model import Prior, fit_prior
+from skmeta.empirical_bayes._posterior import Posterior, posterior, root_of
+from skmeta.empirical_bayes._statistics import Moments, summarise
 from skmeta.empirical_bayes._variance import movement, variance_components
 from skmeta.tasks import TaskTable
 
@@ -77,8 +72,8 @@ class BayesHead:
             if table.n_tasks > 1:
                 spread = np.cov(fitted.T, ddof=0).reshape(spread.shape)
             start = Prior(fitted.mean(axis=0), spread, noise)
-            moments = Moments.of(F, y[:, output], weight, table, F.shape[1])
-            prior, _ = fit_prior(moments, start, diagonal=False, max_iter=n_steps, tol=_TOLERANCE)
+            rows = summarise(F, y[:, output], weight, table, F.shape[1])
+            prior, _ = fit_prior(rows, start, diagonal=False, max_iter=n_steps, tol=_TOLERANCE)
             priors.append(prior)
         return cls(priors)
 
