@@ -71,7 +71,9 @@ def compiled(
     function : callable
         The same function, faster.
     """
-    graph = make_fx(function, _DECOMPOSED, tracing_mode=_MODES[sizes])(*examples)
+    # Almost no operation comes twice in the same sizes: to look each up costs up to half the time.
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        graph = make_fx(function, _DECOMPOSED, tracing_mode=_MODES[sizes])(*examples)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     # The plain method: a module's call costs as much as a small graph's kernels.

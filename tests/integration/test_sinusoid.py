@@ -27,11 +27,11 @@ def error_after_ten_rows(model, n_tasks, seed):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_order_of_the_learners(seed):
     multi = error_after_ten_rows(
-        skmeta.MultiHeadRegressor(max_iter=3000, n_queries=None), 100, seed
+        skmeta.MultiHeadRegressor(max_iter=1200, n_queries=None), 100, seed
     )
-    ridge = error_after_ten_rows(skmeta.RidgeHeadRegressor(max_iter=3000, **EPISODES), 5000, seed)
+    ridge = error_after_ten_rows(skmeta.RidgeHeadRegressor(max_iter=1000, **EPISODES), 5000, seed)
     maml = error_after_ten_rows(
-        skmeta.MAMLRegressor(max_iter=2500, normalize_y=False, **EPISODES), 5000, seed
+        skmeta.MAMLRegressor(max_iter=1000, normalize_y=False, **EPISODES), 5000, seed
     )
     assert multi < 0.05
     assert ridge < 0.4
