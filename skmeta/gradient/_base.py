@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -17,30 +16,26 @@ from sklearn.utils.validation import check_scalar
 from torch import Tensor
 
 from skmeta.base import State
-from skmeta.base._deep import BaseDeepLearner
+from skmeta.base._compiling import CompilingLearner
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.exceptions import DivergenceWarning
 from skmeta.inner import Episode, GradientSteps, InnerRule, mean_over_rows
 from skmeta.inner._audit import few_in_double, few_of, shaken, vmap_is_right
-from skmeta.inner._compile import warn_uncompiled
 from skmeta.tasks import EpisodeSampler, TaskData
-from skmeta.training import MeanGradient
 
 __all__ = ["DifferentiatedLearner", "GradientLearner"]
 
-_PAYS_AFTER = 5000  # meta-updates that save what compilation costs
 _SMALL = 1 << 15  # bytes of a task's weights below which compiled vmap beats stacked products
 
 
 @meta_learner
-class GradientLearner(EpisodicParams, BaseDeepLearner):
+class GradientLearner(EpisodicParams, CompilingLearner):
     """Base of learners that adapt by gradient steps."""
 
     inner_lr: Any = 0.01
     n_inner_steps: int = 1
     n_adapt_steps: int | None = None
     max_inner_norm: float | None = None
-    compile: bool | str = False
     chunk_size: int | None = None
 
     _body_has_outputs = True
@@ -81,8 +76,6 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             check_scalar(
                 self.max_inner_norm, "max_inner_norm", Real, min_val=0, include_boundaries="neither"
             )
-        if self.compile not in (False, True, "auto"):
-            raise ValueError(f"compile={self.compile!r} must be True, False or 'auto'.")
         if self.chunk_size is not None:
             check_scalar(self.chunk_size, "chunk_size", Integral, min_val=1)
 
@@ -121,12 +114,12 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             self._steps.compiled = self.net_.compiled_ is not None
 
     @property
-    def _compiles(self) -> bool:
-        outer = self._outer
-        plain = outer.gradient is MeanGradient and outer.network is None
-        plain = plain and self._steps.engine != "loop" and self.chunk_size is None
-        pays = self.max_iter >= _PAYS_AFTER and plain
-        return self.compile is True or (self.compile == "auto" and pays)
+    def _obstacle(self) -> str | None:
+        if self._steps.engine == "loop":  # each task would be a part of the graph
+            return "tasks take turns."
+        if self.chunk_size is not None:
+            return "chunk_size splits it."
+        return super()._obstacle
 
     def _audit(self, episode: Episode) -> None:
         if not _vmap_is_right(self._steps, episode):
@@ -140,30 +133,14 @@ class GradientLearner(EpisodicParams, BaseDeepLearner):
             )
             self._steps.use("loop")
 
-    def _compile(self, episode: Episode) -> None:
-        start = time.perf_counter()
+    def _make_graph(self, episode: Episode) -> None:
         engine = self._steps.engine
-        if engine == "loop":  # each task would be a part of the graph
-            warn_uncompiled("The meta-step", ValueError("tasks take turns."))
-            return
-        if self._outer.gradient is not MeanGradient:
-            warn_uncompiled("The meta-step", ValueError("its gradient is not that of a mean."))
-            return
-        if self._outer.network is not None:
-            warn_uncompiled("The meta-step", ValueError("its network changes with each update."))
-            return
-        if self.chunk_size is not None:
-            warn_uncompiled("The meta-step", ValueError("chunk_size splits it."))
-            return
         if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
             self._steps.use("vmap")
         try:
-            self.net_.compile_gradient(episode)
-        except Exception as failure:
-            warn_uncompiled("The meta-step", failure)
-        self._steps.use(engine)
-        if self.verbose:
-            print(f"compiled the meta-step in {time.perf_counter() - start:.1f} s")
+            super()._make_graph(episode)
+        finally:
+            self._steps.use(engine)
 
 
 @meta_learner

@@ -11,7 +11,7 @@ import torch
 from sklearn.utils.validation import check_scalar
 from torch import Tensor, nn
 
-from skmeta.base._deep import BaseDeepLearner
+from skmeta.base._compiling import CompilingLearner
 from skmeta.base._gaussian import GaussianRegressorMixin
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.inner import (
@@ -20,9 +20,9 @@ from skmeta.inner import (
     Objective,
     RidgeSystem,
     TaskTensors,
+    affine,
     mean_over_rows,
     normal_surprise,
-    with_ones,
 )
 from skmeta.tasks import TaskData
 
@@ -49,25 +49,25 @@ class _BayesianHead(GaussianRule):
     def adapt_head(self, features: Tensor, y: Tensor, mask: Tensor) -> TaskTensors:
         """Return the posterior mean ``K̄ = Λ⁻¹ (Φ'Y + Λ₀K̄₀)``, and ``ΦA`` for the variance."""
         A = self._prior_factor()
-        system, change = self._posterior(with_ones(features), y, mask, A)
+        system, change = self._posterior(features, y, mask, A)
         return {"head": self.mean + A @ change, "psi": system.F.to(y.dtype)}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
-        return with_ones(features) @ state["head"]
+        return affine(features, state["head"])
 
     def head_moments(self, features: Tensor, state: TaskTensors) -> tuple[Tensor, Tensor]:
         """Return ``K̄'φ`` and ``(1 + φ'Λ⁻¹φ) Σ``."""
         system = _system(state["psi"])
-        variance = self._variance(system, with_ones(features) @ self._prior_factor())
+        variance = self._variance(system, affine(features, self._prior_factor()))
         return self.apply_head(features, state), variance
 
     def task_losses(self, episode: Episode, objective: Objective) -> Tensor:
         """Return minus the log predictive likelihood of each task's query, a mean over rows."""
         A = self._prior_factor()
-        support, query = map(with_ones, self.episode_features(episode))
+        support, query = self.episode_features(episode)
         system, change = self._posterior(support, episode.support_y, episode.support_mask, A)
-        psi = query @ A
-        mean, variance = query @ self.mean + psi @ change, self._variance(system, psi)
+        psi = affine(query, A)
+        mean, variance = affine(query, self.mean) + psi @ change, self._variance(system, psi)
         return mean_over_rows(normal_surprise(mean, variance, episode.query_y), episode.query_mask)
 
     @property
@@ -82,12 +82,12 @@ class _BayesianHead(GaussianRule):
         return self._unit * self.factor.tril()
 
     def _posterior(
-        self, phi: Tensor, y: Tensor, mask: Tensor, A: Tensor
+        self, features: Tensor, y: Tensor, mask: Tensor, A: Tensor
     ) -> tuple[RidgeSystem, Tensor]:
         """Return the system of the rows ``ΦA``, and what they add to K̄₀ in its coordinates."""
-        phi = phi * mask[..., None]
-        system = _system(phi @ A)
-        return system, system.solve((y - phi @ self.mean).double()).to(y.dtype)
+        real = mask[..., None]
+        system = _system(affine(features, A) * real)
+        return system, system.solve((y - affine(features, self.mean) * real).double()).to(y.dtype)
 
     def _variance(self, system: RidgeSystem, psi: Tensor) -> Tensor:
         spread = 1 + system.leverage(psi.double()).to(psi.dtype)
@@ -101,7 +101,7 @@ def _system(psi: Tensor) -> RidgeSystem:
 
 
 @meta_learner
-class BayesianHeadRegressor(EpisodicParams, GaussianRegressorMixin, BaseDeepLearner):
+class BayesianHeadRegressor(EpisodicParams, GaussianRegressorMixin, CompilingLearner):
     """Meta-learned features with a Bayesian linear regression for each task (ALPaCA).
 
     A network maps rows to features φ; the targets of a task are ``y = K'φ(x) + ε`` with

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skmeta.base._deep import DeepClassifierMixin
 from skmeta.base._params import meta_learner
 from skmeta.heads._ridge_head import PenalisedHeadLearner
-from skmeta.inner import PenalisedHead, TaskTensors, with_ones
+from skmeta.inner import PenalisedHead, TaskTensors, affine, with_ones
 from skmeta.tasks import TaskData
 
 __all__ = ["LogisticHeadClassifier"]
@@ -62,7 +62,7 @@ class _LogisticSolve(PenalisedHead):
         return {"head": newton(eta)[0][..., 0].mT}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
-        return self.scale * (with_ones(features) @ state["head"])
+        return self.scale * affine(features, state["head"])
 
 
 def _solve(matrix: Tensor, right: Tensor) -> Tensor:

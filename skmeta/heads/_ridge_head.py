@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from sklearn.utils.validation import check_scalar
 
-from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
+from skmeta.base._compiling import CompilingLearner
+from skmeta.base._deep import DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.inner import PenalisedHead, RidgeSolve
 from skmeta.tasks import TaskData
@@ -19,7 +20,7 @@ _LOGIT_SCALE = 10.0  # outputs near 0 and 1 make logits that a softmax can tell 
 
 
 @meta_learner
-class PenalisedHeadLearner(EpisodicParams, BaseDeepLearner):
+class PenalisedHeadLearner(EpisodicParams, CompilingLearner):
     """Base of learners whose heads have a ridge penalty."""
 
     alpha: float = 0.1

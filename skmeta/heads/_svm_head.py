@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._params import EpisodicParams, meta_learner
 from skmeta.heads._absent import AbsentClasses
-from skmeta.inner import HeadRule, TaskTensors, solve_box, with_ones
+from skmeta.inner import HeadRule, TaskTensors, affine, solve_box, with_ones
 from skmeta.tasks import TaskData
 
 __all__ = ["SVMHeadClassifier", "SVMHeadRegressor"]
@@ -46,7 +46,7 @@ class _SVMSolve(HeadRule):
         return {"head": (alpha @ F).mT.to(features.dtype)}
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
-        return with_ones(features) @ state["head"]
+        return affine(features, state["head"])
 
     @property
     def bytes_per_task(self) -> int:

@@ -11,7 +11,7 @@ from skmeta.inner._losses import RowLoss, cross_entropy, mean_over_rows, row_sha
 from skmeta.inner._networks import TaskNetworks
 from skmeta.inner._proximal import ProximalSteps
 from skmeta.inner._quadratic_program import solve_box
-from skmeta.inner._ridge import RidgeSolve, RidgeSystem, solve_gram, solve_ridge, with_ones
+from skmeta.inner._ridge import RidgeSolve, RidgeSystem, affine, solve_gram, solve_ridge, with_ones
 from skmeta.inner._rule import (
     Episode,
     EpisodeModule,
@@ -42,6 +42,7 @@ __all__ = [
     "SharedFeatures",
     "TaskNetworks",
     "TaskTensors",
+    "affine",
     "all_rows",
     "cross_entropy",
     "mean_over_rows",

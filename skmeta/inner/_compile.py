@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -76,13 +77,15 @@ def compiled(
         graph = make_fx(function, _DECOMPOSED, tracing_mode=_MODES[sizes])(*examples)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+    # Torch's C++ calls its factorisations by a detour, with warnings.
+    cpp_wrapper = not any("linalg" in str(node.target) for node in graph.graph.nodes)
+    to_native = partial(_to_native, cpp_wrapper=cpp_wrapper)
     # The plain method: a module's call costs as much as a small graph's kernels.
     run = graph.forward
-    return _to_native(run, dynamic=True) if dynamic else _FirstSizes(run)
+    return to_native(run, dynamic=True) if dynamic else _FirstSizes(run, to_native)
 
 
 def _to_native(run: Callable[..., Any], *, dynamic: bool | None, **options: Any) -> Any:
-    options["cpp_wrapper"] = True
     return torch.compile(run, fullgraph=True, dynamic=dynamic, options=options)
 
 
@@ -93,11 +96,11 @@ class _FirstSizes:
     quarter of a small one's time. Of tensors made by one program, only the layout can change.
     """
 
-    def __init__(self, run: Callable[..., Any]) -> None:
+    def __init__(self, run: Callable[..., Any], to_native: Callable[..., Any]) -> None:
         self.layout: list[Any] = []
-        self.general = _to_native(run, dynamic=None)
+        self.general = to_native(run, dynamic=None)
         unguarded = torch.compiler.skip_all_guards_unsafe
-        self.special = _to_native(run, dynamic=False, guard_filter_fn=unguarded)
+        self.special = to_native(run, dynamic=False, guard_filter_fn=unguarded)
 
     def __call__(self, *tensors: Tensor) -> Any:
         layout = [(tensor.shape, tensor.stride()) for tensor in tensors]
@@ -111,23 +114,36 @@ class _FirstSizes:
         return self.general(*tensors)
 
 
-def distinct_sizes(n_sizes: int, others: list[Tensor]) -> list[int]:
-    """Return sizes that agree nowhere, nor do their sums, with those of other tensors.
+def distinct_sizes(wanted: Sequence[int], others: list[Tensor]) -> list[int]:
+    """Return sizes that agree nowhere with those of other tensors, or a trace would tie them.
+
+    Nor do their sums and products, nor those with a bias. They are near those wanted, for what a
+    trace does may depend on which of two sizes is the larger.
 
     Parameters
     ----------
-    n_sizes : int
-        How many.
+    wanted : sequence of int
+        The least.
     others : list of Tensor
         Tensors to differ from.
 
     Returns
     -------
     sizes : list of int
-        Above all others.
     """
-    largest = max(size for tensor in others for size in tensor.shape)
-    return list(range(largest + 1, largest + 1 + n_sizes))
+    taken = {size for tensor in others for size in tensor.shape}
+    found: list[int] = []
+    for least in wanted:
+        size = least
+        while any(
+            abs(size + more - other) <= 1 or (more and size * more == other)
+            for other in taken
+            for more in (0, *taken)
+        ):
+            size += 1
+        found.append(size)
+        taken.add(size)
+    return found
 
 
 def warn_uncompiled(what: str, failure: Exception) -> None:

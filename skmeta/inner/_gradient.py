@@ -220,7 +220,8 @@ class GradientSteps(InnerRule):
                 found: list[Tensor] = functional_call(steps, values, tensors[len(held) :])
                 return found
 
-            n_tasks, n_rows = distinct_sizes(2, [X, y, share, *held.values(), *weights.values()])
+            others = [X, y, share, *held.values(), *weights.values()]
+            n_tasks, n_rows = distinct_sizes(X.shape[:2], others)
             rows = [t.new_zeros(n_tasks, n_rows, *t.shape[2:]) for t in (X, y, share)]
             own = [w if shared else w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values()]
             self._graphs[key] = compiled(descend, *held.values(), *rows, *own, dynamic=True)

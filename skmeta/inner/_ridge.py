@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from skmeta.inner._head import PenalisedHead
 from skmeta.inner._rule import TaskTensors
 
-__all__ = ["RidgeSolve", "RidgeSystem", "solve_gram", "solve_ridge", "with_ones"]
+__all__ = ["RidgeSolve", "RidgeSystem", "affine", "solve_gram", "solve_ridge", "with_ones"]
 
 
 class RidgeSolve(PenalisedHead):
@@ -48,13 +48,30 @@ class RidgeSolve(PenalisedHead):
 
     def apply_head(self, features: Tensor, state: TaskTensors) -> Tensor:
         """Apply each task's head."""
-        output = with_ones(features) @ state["head"]
+        output = affine(features, state["head"])
         return output if self.scale is None else self.scale * output
 
 
 def with_ones(features: Tensor) -> Tensor:
     """Append a column of ones, whose weight is the bias."""
     return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+
+
+def affine(features: Tensor, weights: Tensor) -> Tensor:
+    """Return ``[f, 1] W`` of rows f, without a copy of them.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_tasks, n_rows, width)
+        Rows.
+    weights : Tensor of shape (width + 1, n_outputs), or a matrix for each task
+        W, the bias last.
+
+    Returns
+    -------
+    outputs : Tensor of shape (n_tasks, n_rows, n_outputs)
+    """
+    return features @ weights[..., :-1, :] + weights[..., -1:, :]
 
 
 class RidgeSystem:

@@ -84,12 +84,14 @@ class CompiledGradient:
 
 
 def _resized(parts: dict[str, Tensor], others: list[Tensor]) -> list[Tensor]:
-    """Return episodes of other lengths that agree with no size by chance, or the trace ties them.
+    """Return episodes of other lengths that agree with no size by chance.
 
     The number of tasks stays: a mean over tasks fixes it in the trace.
     """
-    sizes = distinct_sizes(2, [*parts.values(), *others])
-    rows = dict(zip(("support", "query"), sizes, strict=True))
+    sides = ("support", "query")
+    lengths = [parts[f"{side}_X"].shape[1] for side in sides]
+    sizes = distinct_sizes(lengths, [*parts.values(), *others])
+    rows = dict(zip(sides, sizes, strict=True))
     resized = []
     for name, part in parts.items():
         n_rows = rows.get(name.partition("_")[0])

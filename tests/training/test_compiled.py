@@ -32,6 +32,12 @@ LEARNERS = {
         {"matching": "predictions"},
     ),
 }
+HEADS = {
+    "ridge": (skmeta.RidgeHeadRegressor, {}),
+    "ridge, classes": (skmeta.RidgeHeadClassifier, {}),
+    "Bayesian": (skmeta.BayesianHeadRegressor, {}),
+    "logistic, classes": (skmeta.LogisticHeadClassifier, {"n_inner_steps": 3}),
+}
 SIZES = [[(4, 3), (1, 5), (6, 1), (2, 2)], [(1, 4), (9, 2), (3, 3), (5, 9)]]
 
 
@@ -63,15 +69,28 @@ def test_one_trace_is_the_step_for_all_numbers_of_rows(case, engine):
     X, y, groups = tasks("classes" in case, "float64")
     model = learner(max_iter=1, hidden_layer_sizes=(5,), inner_lr=0.1, random_state=0, **params)
     net = model.fit(X, y, groups=groups).net_
-    net.module_.train()
     if engine is not None:
         net.module_.use(engine)
+    assert_one_trace_serves_all_sizes(net, "classes" in case)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("case", HEADS)
+@pytest.mark.parametrize("width", [5, 20])
+def test_so_is_one_of_a_head_solved_in_rows_or_in_features(case, width):
+    learner, params = HEADS[case]
+    X, y, groups = tasks("classes" in case, "float64")
+    model = learner(max_iter=1, hidden_layer_sizes=(width,), random_state=0, **params)
+    net = model.fit(X, y, groups=groups).net_
+    assert_one_trace_serves_all_sizes(net, "classes" in case)
+
+
+def assert_one_trace_serves_all_sizes(net, classes):
+    net.module_.train()
     compiled = CompiledGradient(net.module_, net.criterion_)
     trained = [p for p in net.module_.parameters() if p.requires_grad]
     for sizes in SIZES:
-        episode = ragged(
-            sizes=sizes, n_outputs=2 if "classes" in case else 1, classes="classes" in case
-        )
+        episode = ragged(sizes=sizes, n_outputs=2 if classes else 1, classes=classes)
         loss = net.criterion_.aggregate(net.module_.task_losses(episode, net.criterion_))
         expected = torch.autograd.grad(loss, trained)
         torch.testing.assert_close(compiled(episode)[0], loss.detach(), rtol=1e-10, atol=1e-12)
@@ -179,6 +198,17 @@ def test_one_trace_adapts_any_number_of_tasks(case):
     assert model._steps._graphs
 
 
+def test_heads_train_compiled(capsys):
+    X, y, groups = tasks()
+    params = {"max_iter": 8, "hidden_layer_sizes": (4,), "random_state": 0}
+    plain = skmeta.BayesianHeadRegressor(**params).fit(X, y, groups=groups)
+    fast = skmeta.BayesianHeadRegressor(compile=True, verbose=1, **params).fit(X, y, groups=groups)
+    assert "compiled the meta-step in" in capsys.readouterr().out
+    assert fast.net_.compiled_ is not None
+    losses = [model.net_.history[:, "train_loss"] for model in (plain, fast)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch's own code
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_compiled_fit_is_a_fit(dtype, capsys):
@@ -251,7 +281,7 @@ def test_tasks_that_take_turns_are_no_graph(monkeypatch):
     params = {"module": Convolved, "max_iter": 2, "random_state": 0}
     with pytest.warns(RuntimeWarning, match="uncompiled: tasks take turns"):
         skmeta.MAMLRegressor(compile=True, **params).fit(X, y, groups=groups)
-    monkeypatch.setattr("skmeta.gradient._base._PAYS_AFTER", 1)
+    monkeypatch.setattr("skmeta.base._compiling._PAYS_AFTER", 1)
     model = skmeta.MAMLRegressor(compile="auto", **params).fit(X, y, groups=groups)
     assert model.net_.compiled_ is None
 
