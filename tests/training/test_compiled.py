@@ -75,8 +75,7 @@ def test_one_trace_is_the_step_for_all_numbers_of_rows(case, engine):
 
 
 @pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("case", HEADS)
-@pytest.mark.parametrize("width", [5, 20])
+@pytest.mark.parametrize(("case", "width"), [*((case, 20) for case in HEADS), ("ridge", 5)])
 def test_so_is_one_of_a_head_solved_in_rows_or_in_features(case, width):
     learner, params = HEADS[case]
     X, y, groups = tasks("classes" in case, "float64")
