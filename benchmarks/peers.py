@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py --workload W1-1 W3 --contender skmeta torch.func
     python benchmarks/peers.py --jax-python PATH --learn2learn PATH --markdown docs/speed.md
+    python benchmarks/peers.py --workload W3 --threads 2 --markdown docs/speed_threads.md
 
 JAX may live in an environment of its own, made by ``python -m venv DIR`` and
 ``DIR/bin/pip install jax``: ``--jax-python`` is its interpreter. learn2learn has no release that
@@ -293,7 +294,7 @@ def measure(workload: str, options: argparse.Namespace, scratch: str) -> list[Ro
 # ---- the page ----
 
 PAGE = """\
-# Speed
+# {title}
 
 Milliseconds of a meta-update (W6: of adapting 1,000 tasks and predicting) on {cpu},
 {threads} thread(s), Python {python}, {versions}. Made by
@@ -333,6 +334,7 @@ def page(rows: list[Row], options: argparse.Namespace) -> str:
     used = {row["workload"]: WORKLOADS[row["workload"]] for row in rows}
     parts = [
         PAGE.format(
+            title="Speed" if options.threads == 1 else f"Speed on {options.threads} threads",
             cpu=cpu[0].partition(":")[2].strip() if cpu else "a CPU",
             threads=options.threads,
             python=sys.version.split()[0],
