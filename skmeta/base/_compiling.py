@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
 from itertools import islice
 
 from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._params import meta_learner
 from skmeta.inner import Episode
-from skmeta.inner._compile import warn_uncompiled
+from skmeta.inner._compile import warn_uncompiled, without_torch_warnings
 from skmeta.tasks import EpisodeSampler, TaskData
 from skmeta.training import MeanGradient
 
@@ -57,8 +56,7 @@ class CompilingLearner(BaseDeepLearner):
             warn_uncompiled("The meta-step", ValueError(self._obstacle))
             return
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", module=r"torch\.")  # to its own authors
+            with without_torch_warnings():
                 self._make_graph(episode)
         except Exception as failure:  # of the many kinds that a compiler has
             warn_uncompiled("The meta-step", failure)

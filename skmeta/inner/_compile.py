@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-__all__ = ["compiled", "distinct_sizes", "warn_uncompiled"]
+__all__ = ["compiled", "distinct_sizes", "warn_uncompiled", "without_torch_warnings"]
 
 _MODES: dict[str, Literal["symbolic", "fake"]] = {"any": "symbolic", "given": "fake"}
 
@@ -61,11 +61,11 @@ def compiled(
     *examples : Tensor
         Arguments to trace it with. Sizes that agree in them are taken to agree always.
     sizes : {"any", "given"}, default="any"
-        Whether one trace serves all sizes, or those of the examples: batched derivatives of some
-        operators allow no other.
+        Whether the trace serves all sizes, or the layout of the examples alone: it is made in a
+        fourth of the time, and batched derivatives of some operators allow no other.
     dynamic : bool, default=False
-        Whether to compile for all sizes at once, or for those of the first call, and for others
-        when they come.
+        Whether to compile for all sizes at once, or for those of the first call but for what is
+        marked as dynamic.
 
     Returns
     -------
@@ -77,41 +77,24 @@ def compiled(
         graph = make_fx(function, _DECOMPOSED, tracing_mode=_MODES[sizes])(*examples)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+    options: dict[str, Any] = {}
+    if sizes == "given":
+        # Dynamo asks anew at each call whether all that a graph assumes still holds, which costs a
+        # quarter of a small one's time.
+        options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
     # Torch's C++ calls its factorisations by a detour, with warnings.
-    cpp_wrapper = not any("linalg" in str(node.target) for node in graph.graph.nodes)
-    to_native = partial(_to_native, cpp_wrapper=cpp_wrapper)
+    options["cpp_wrapper"] = not any("linalg" in str(node.target) for node in graph.graph.nodes)
+    shapes = False if sizes == "given" else dynamic or None
     # The plain method: a module's call costs as much as a small graph's kernels.
-    run = graph.forward
-    return to_native(run, dynamic=True) if dynamic else _FirstSizes(run, to_native)
+    return torch.compile(graph.forward, fullgraph=True, dynamic=shapes, options=options)
 
 
-def _to_native(run: Callable[..., Any], *, dynamic: bool | None, **options: Any) -> Any:
-    return torch.compile(run, fullgraph=True, dynamic=dynamic, options=options)
-
-
-class _FirstSizes:
-    """Run what was compiled for the layout of the first call while it stays, else the general.
-
-    Dynamo asks anew at each call whether all that a graph assumes still holds, which costs a
-    quarter of a small one's time. Of tensors made by one program, only the layout can change.
-    """
-
-    def __init__(self, run: Callable[..., Any], to_native: Callable[..., Any]) -> None:
-        self.layout: list[Any] = []
-        self.general = to_native(run, dynamic=None)
-        unguarded = torch.compiler.skip_all_guards_unsafe
-        self.special = to_native(run, dynamic=False, guard_filter_fn=unguarded)
-
-    def __call__(self, *tensors: Tensor) -> Any:
-        layout = [(tensor.shape, tensor.stride()) for tensor in tensors]
-        self.layout = self.layout or layout
-        if layout == self.layout:
-            return self.special(*tensors)
-        for tensor, (size, _) in zip(tensors, self.layout, strict=True):
-            for axis, (now, then) in enumerate(zip(tensor.shape, size, strict=True)):
-                if now != then:
-                    torch._dynamo.maybe_mark_dynamic(tensor, axis)
-        return self.general(*tensors)
+@contextmanager
+def without_torch_warnings() -> Iterator[None]:
+    """Keep from users what torch's compiler warns its own authors of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"torch\.")
+        yield
 
 
 def distinct_sizes(wanted: Sequence[int], others: list[Tensor]) -> list[int]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from skmeta.inner import Episode, EpisodeModule
-from skmeta.inner._compile import compiled, distinct_sizes
+from skmeta.inner._compile import compiled, distinct_sizes, without_torch_warnings
 from skmeta.training._objective import MeanOverTasks
 
 __all__ = ["CompiledGradient"]
@@ -19,7 +19,8 @@ class CompiledGradient:
     """Compute a meta-loss, and leave its gradient in the parameters, by a compiled graph.
 
     The whole meta-step is traced, inner gradients included, so that nothing of autograd or vmap is
-    left at run time; the graph then is compiled to native code. The number of tasks is fixed.
+    left at run time; the graph then is compiled to native code. The first size of episodes has a
+    graph of its own; if others come, a second one serves them all. The number of tasks is fixed.
 
     Parameters
     ----------
@@ -27,12 +28,9 @@ class CompiledGradient:
         What is trained.
     objective : MeanOverTasks
         The meta-loss.
-    rows : {"any", "given"}, default="any"
-        Whether one trace serves all numbers of rows, though the first other number compiles it once
-        more, or those of the first episode.
     """
 
-    def __init__(self, module: EpisodeModule, objective: MeanOverTasks, rows: str = "any") -> None:
+    def __init__(self, module: EpisodeModule, objective: MeanOverTasks) -> None:
         self.whole = _MetaLoss(module, objective)
         self.trained = {n: p for n, p in self.whole.named_parameters() if p.requires_grad}
         self.held = {
@@ -40,32 +38,45 @@ class CompiledGradient:
             for name, value in (*self.whole.named_parameters(), *self.whole.named_buffers())
             if name not in self.trained
         }
-        self.rows = rows
-        self.graph: Any = None
-        self.shapes: list[torch.Size] = []
+        self.layout: list[Any] | None = None  # of the first episode
+        self.special: Any = None
+        self.general: Any = None
+        self.fails = False  # whether no graph serves other sizes
         self.found: list[str] = []
 
     def serves(self, episode: Episode) -> bool:
-        """Whether the graph is one for episodes of this size."""
-        return self.rows == "any" or self.shapes == [
-            part.shape for part in vars(episode).values() if part is not None
-        ]
+        """Whether there is a graph for episodes of this size, after trying to make one."""
+        if _layout(_parts(episode)) != self.layout and self.general is None and not self.fails:
+            try:
+                with without_torch_warnings():
+                    self(episode)
+            except Exception:  # of the many kinds that tracing with free sizes has
+                self.fails = True
+        return not self.fails or _layout(_parts(episode)) == self.layout
 
     def __call__(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Return the meta-loss of an episode, and the loss of each of its tasks."""
-        parts = {name: value for name, value in vars(episode).items() if value is not None}
+        parts = _parts(episode)
         weights = [value.detach() for value in (*self.trained.values(), *self.held.values())]
-        if self.graph is None:
-            self.graph = self._trace(weights, parts)
-            self.shapes = [part.shape for part in parts.values()]
-        loss, losses, *rest = self.graph(*weights, *parts.values())
+        layout = _layout(parts)
+        if self.layout is None:
+            self.layout, self.special = layout, self._trace(weights, parts, "given")
+        graph = self.special
+        if layout != self.layout:
+            if self.general is None:
+                self.general = self._trace(weights, parts, "any")
+            graph = self.general
+            for name, part in parts.items():
+                if name.startswith(("support_", "query_")):
+                    torch._dynamo.maybe_mark_dynamic(part, 1)
+        loss, losses, *rest = graph(*weights, *parts.values())
         for parameter, slope in zip(self.trained.values(), rest, strict=False):
             parameter.grad = slope
         found = rest[len(self.trained) :]
         self.whole.objective.latest = dict(zip(self.found, found, strict=True))
         return loss, losses
 
-    def _trace(self, weights: list[Tensor], parts: dict[str, Tensor]) -> Any:
+    def _trace(self, weights: list[Tensor], parts: dict[str, Tensor], sizes: str) -> Any:
         names, objective = (*self.trained, *self.held), self.whole.objective
 
         def whole(*tensors: Tensor) -> list[Tensor]:
@@ -79,8 +90,16 @@ class CompiledGradient:
             self.found = list(found)
             return [loss.detach(), losses.detach(), *gradient, *found.values()]
 
-        examples = _resized(parts, weights) if self.rows == "any" else parts.values()
-        return compiled(whole, *weights, *examples, sizes=self.rows)
+        examples = _resized(parts, weights) if sizes == "any" else parts.values()
+        return compiled(whole, *weights, *examples, sizes=sizes)
+
+
+def _parts(episode: Episode) -> dict[str, Tensor]:
+    return {name: value for name, value in vars(episode).items() if value is not None}
+
+
+def _layout(parts: dict[str, Tensor]) -> list[Any]:
+    return [(part.shape, part.stride()) for part in parts.values()]
 
 
 def _resized(parts: dict[str, Tensor], others: list[Tensor]) -> list[Tensor]:

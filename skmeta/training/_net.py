@@ -97,11 +97,7 @@ class EpisodeNet(NeuralNet):
         """
         module = cast(EpisodeModule, self.module_)
         compiled = CompiledGradient(module, self.criterion_)
-        try:
-            compiled(episode)
-        except Exception:  # of the many kinds that tracing with free sizes has
-            compiled = CompiledGradient(module, self.criterion_, rows="given")
-            compiled(episode)
+        compiled(episode)
         self.compiled_ = compiled
 
     def __getstate__(self) -> dict[str, Any]:
