@@ -34,7 +34,7 @@ class Given:
     log_det : float
         ``log|AV/σ²|``.
     spread : ndarray of shape (q, q)
-        S.
+        The sum of S.
     effects : callable
         Takes β and returns the means m of shape (n_tasks, q), ``(y - Fβ)'V⁻¹(y - Fβ)``, and the
         expected square ``E (y - Fβ - Zu)'A(y - Fβ - Zu)``.

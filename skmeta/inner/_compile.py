@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any, Literal
 
 import torch
@@ -116,17 +117,18 @@ def distinct_sizes(wanted: Sequence[int], others: list[Tensor]) -> list[int]:
     """
     taken = {size for tensor in others for size in tensor.shape}
     found: list[int] = []
-    for least in wanted:
-        size = least
-        while any(
-            abs(size + more - other) <= 1 or (more and size * more == other)
-            for other in taken
-            for more in (0, *taken)
-        ):
+    for size in wanted:
+        while any(_alike(size, *pair) for pair in product(taken, (0, *taken))):
             size += 1
         found.append(size)
         taken.add(size)
     return found
+
+
+def _alike(size: int, one: int, other: int) -> bool:
+    """Return whether a size is, but for a bias, a sum of two others, or adds up to one of them."""
+    near = min(abs(size - one - other), abs(size + other - one)) <= 1
+    return near or (other > 0 and (size == one * other or size * other == one))
 
 
 def warn_uncompiled(what: str, failure: Exception) -> None:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.metrics import log_loss
 from sklearn.utils import get_tags
 
-from skmeta.compose._columns import take_rows
+from skmeta.compose._columns import as_frame
 from skmeta.model_selection._rows import support_mask
 from skmeta.tasks import TaskTable, separate_tasks
 
@@ -87,7 +87,7 @@ class SeparateModels(BaseEstimator):
         features, labels = self._separate(X, groups)
         predicted = np.empty(len(labels))
         for task, rows in self._tasks(labels):
-            predicted[rows] = self.models_[task].predict(take_rows(features, rows))
+            predicted[rows] = self.models_[task].predict(features[rows])
         return predicted
 
     def predict_proba(self, X: Any, groups: Any = None) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ class SeparateModels(BaseEstimator):
                 proba[rows] = (there * model.n_rows + 1) / (model.n_rows + len(there))
             else:
                 columns = np.searchsorted(self.classes_, model.classes_)
-                proba[rows[:, None], columns] = model.predict_proba(take_rows(features, rows))
+                proba[rows[:, None], columns] = model.predict_proba(features[rows])
         return proba
 
     def choose(self, n_shots: int) -> Any:
@@ -120,8 +120,8 @@ class SeparateModels(BaseEstimator):
         losses = []
         for candidate in self.estimators:
             trial = copy.copy(self).set_params(task_column=None)
-            trial._fit_tasks(candidate, take_rows(X, s), y[s], labels[s])
-            losses.append(trial._loss(take_rows(X, q), y[q], labels[q]))
+            trial._fit_tasks(candidate, X[s], y[s], labels[s])
+            losses.append(trial._loss(X[q], y[q], labels[q]))
         return self.estimators[int(np.argmin(losses))]
 
     def _loss(self, X: Any, y: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -136,11 +136,14 @@ class SeparateModels(BaseEstimator):
             if self.classes_ is not None and len(np.unique(y[rows])) == 1:
                 self.models_.append(_OneClass(y[rows[0]], len(rows)))
             else:
-                self.models_.append(clone(estimator).fit(take_rows(X, rows), y[rows]))
+                self.models_.append(clone(estimator).fit(X[rows], y[rows]))
         return self
 
-    def _separate(self, X: Any, groups: Any) -> tuple[Any, NDArray[Any]]:
+    def _separate(self, X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         features, labels = separate_tasks(X, groups, self.task_column)
+        # Of a frame, the rows of a task cost more to take than a small model costs to fit.
+        frame = as_frame(features)
+        features = np.asarray(features) if frame is None else frame.to_numpy()
         return features, np.zeros(len(X)) if labels is None else labels
 
     def _tasks(self, labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
