@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 
 from skmeta.base._deep import BaseDeepLearner
@@ -57,11 +58,12 @@ class CompilingLearner(BaseDeepLearner):
             return
         try:
             with without_torch_warnings():
-                self._make_graph(episode)
+                self.net_.compile_gradient(episode, self._tracing)
         except Exception as failure:  # of the many kinds that a compiler has
             warn_uncompiled("The meta-step", failure)
         if self.verbose:
             print(f"compiled the meta-step in {time.perf_counter() - start:.1f} s")
 
-    def _make_graph(self, episode: Episode) -> None:
-        self.net_.compile_gradient(episode)
+    def _tracing(self) -> AbstractContextManager[None]:
+        """Hold what the learner is to be while it is traced."""
+        return nullcontext()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
@@ -133,12 +133,13 @@ class GradientLearner(EpisodicParams, CompilingLearner):
             )
             self._steps.use("loop")
 
-    def _make_graph(self, episode: Episode) -> None:
+    @contextmanager
+    def _tracing(self) -> Iterator[None]:
         engine = self._steps.engine
         if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
             self._steps.use("vmap")
         try:
-            super()._make_graph(episode)
+            yield
         finally:
             self._steps.use(engine)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -28,9 +30,16 @@ class CompiledGradient:
         What is trained.
     objective : MeanOverTasks
         The meta-loss.
+    tracing : callable, default=nullcontext
+        Makes the context in which the module is traced, at once or when another size comes.
     """
 
-    def __init__(self, module: EpisodeModule, objective: MeanOverTasks) -> None:
+    def __init__(
+        self,
+        module: EpisodeModule,
+        objective: MeanOverTasks,
+        tracing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.whole = _MetaLoss(module, objective)
         self.trained = {n: p for n, p in self.whole.named_parameters() if p.requires_grad}
         self.held = {
@@ -38,6 +47,7 @@ class CompiledGradient:
             for name, value in (*self.whole.named_parameters(), *self.whole.named_buffers())
             if name not in self.trained
         }
+        self.tracing = tracing
         self.layout: list[Any] | None = None  # of the first episode
         self.special: Any = None
         self.general: Any = None
@@ -91,7 +101,8 @@ class CompiledGradient:
             return [loss.detach(), losses.detach(), *gradient, *found.values()]
 
         examples = _resized(parts, weights) if sizes == "any" else parts.values()
-        return compiled(whole, *weights, *examples, sizes=sizes)
+        with self.tracing():
+            return compiled(whole, *weights, *examples, sizes=sizes)
 
 
 def _parts(episode: Episode) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import torch
@@ -87,16 +88,20 @@ class EpisodeNet(NeuralNet):
         self.gradient_ = self.gradient()
         return self
 
-    def compile_gradient(self, episode: Episode) -> None:
+    def compile_gradient(
+        self, episode: Episode, tracing: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         """Compile the meta-step for episodes like this one.
 
         Parameters
         ----------
         episode : Episode
             Any episode that training may draw.
+        tracing : callable
+            Makes the context in which the module is traced.
         """
         module = cast(EpisodeModule, self.module_)
-        compiled = CompiledGradient(module, self.criterion_)
+        compiled = CompiledGradient(module, self.criterion_, tracing)
         compiled(episode)
         self.compiled_ = compiled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from _episodes import TOLERANCE, assert_close, flat, meta_gradient, ragged, trai
 from torch import nn
 
 import skmeta
+from skmeta.training import _compiled
 from skmeta.training._compiled import CompiledGradient
 
 LEARNERS = {
@@ -116,6 +118,27 @@ def test_sizes_that_agree_by_chance_are_not_tied(n_queries):
             ]
         losses = [model.net_.history[:, "train_loss"] for model in pair]
         np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("traced")
+def test_both_graphs_of_a_small_network_are_traced_by_vmap(monkeypatch):
+    """That of the first size, and that of all sizes, made when another one comes."""
+    X, y, groups = tasks()
+    engines, trace = {}, _compiled.compiled
+
+    def watched(function, *examples, sizes):
+        gradient = inspect.getclosurevars(function).nonlocals["self"]
+        engines[sizes] = gradient.whole.module.engine
+        return trace(function, *examples, sizes=sizes)
+
+    monkeypatch.setattr(_compiled, "compiled", watched)
+    params = {"meta_batch_size": 2, "max_iter": 2, "hidden_layer_sizes": (3,), "random_state": 0}
+    model = skmeta.MAMLRegressor(compile=True, **params).fit(X, y, groups=groups)
+    assert engines == {"given": "vmap"}
+    other = ragged(torch.float32, n_outputs=1, sizes=[(3, 2), (1, 4)])
+    assert model.net_.compiled_.serves(other)
+    assert engines == {"given": "vmap", "any": "vmap"}
+    assert model.net_.module_.engine == "stacked"
 
 
 class Normalised(nn.Sequential):
