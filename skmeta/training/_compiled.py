@@ -56,13 +56,14 @@ class CompiledGradient:
 
     def serves(self, episode: Episode) -> bool:
         """Whether there is a graph for episodes of this size, after trying to make one."""
-        if _layout(_parts(episode)) != self.layout and self.general is None and not self.fails:
+        first = _layout(_parts(episode)) == self.layout
+        if not first and self.general is None and not self.fails:
             try:
                 with without_torch_warnings():
                     self(episode)
             except Exception:  # of the many kinds that tracing with free sizes has
                 self.fails = True
-        return not self.fails or _layout(_parts(episode)) == self.layout
+        return first or not self.fails
 
     def __call__(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Return the meta-loss of an episode, and the loss of each of its tasks."""

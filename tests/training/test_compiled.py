@@ -176,7 +176,9 @@ def test_modules_whose_derivative_holds_sizes_compile_for_one_size(module, n_sho
         skmeta.MAMLRegressor(compile=compile, **params).fit(X, y, groups=groups)
         for compile in (False, True)
     )
+    as_many = ragged(torch.float32, n_outputs=1, sizes=[(4, 3)] * fast.meta_batch_size)
     episode = ragged(torch.float32, n_outputs=1)
+    assert not fast.net_.compiled_.serves(as_many)
     assert not fast.net_.compiled_.serves(episode)
     losses = [model.net_.history[:, "train_loss"] for model in (plain, fast)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
