@@ -19,6 +19,7 @@ import torch
 
 import skmeta
 from skmeta.tasks import TaskData
+from skmeta.training._adam import AdamKernel
 
 WORKLOADS: dict[str, tuple[int, dict[str, Any]]] = {  # features, parameters
     "sinusoid, 1 step": (
@@ -69,12 +70,12 @@ def profile(device: str, compiled: bool, updates: int) -> None:
         net._set_training(True)
         episode = next(draw)
         if compiled:
-            net.compile_gradient(episode)
+            model._compile(episode)
         repeats = max(20, updates // 5)
         parts = [
             seconds(lambda draw=draw: next(draw), device, repeats),
             seconds(lambda net=net, e=episode: net.train_step_single(e), device, repeats),
-            seconds(net.optimizer_.step, device, repeats),
+            seconds(AdamKernel(net.optimizer_).step, device, repeats),
         ]
         shares = [100 * part / whole for part in parts]
         shares.append(100 - sum(shares))

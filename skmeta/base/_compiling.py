@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 
 from skmeta.base._deep import BaseDeepLearner
@@ -58,12 +57,8 @@ class CompilingLearner(BaseDeepLearner):
             return
         try:
             with without_torch_warnings():
-                self.net_.compile_gradient(episode, self._tracing)
+                self.net_.compile_gradient(episode)
         except Exception as failure:  # of the many kinds that a compiler has
             warn_uncompiled("The meta-step", failure)
         if self.verbose:
             print(f"compiled the meta-step in {time.perf_counter() - start:.1f} s")
-
-    def _tracing(self) -> AbstractContextManager[None]:
-        """Hold what the learner is to be while it is traced."""
-        return nullcontext()

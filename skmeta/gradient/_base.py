@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
@@ -24,8 +24,6 @@ from skmeta.inner._audit import few_in_double, few_of, shaken, vmap_is_right
 from skmeta.tasks import EpisodeSampler, TaskData
 
 __all__ = ["DifferentiatedLearner", "GradientLearner"]
-
-_SMALL = 1 << 15  # bytes of a task's weights below which compiled vmap beats stacked products
 
 
 @meta_learner
@@ -132,16 +130,6 @@ class GradientLearner(EpisodicParams, CompilingLearner):
                 stacklevel=2,
             )
             self._steps.use("loop")
-
-    @contextmanager
-    def _tracing(self) -> Iterator[None]:
-        engine = self._steps.engine
-        if engine == "stacked" and self._steps.bytes_per_task < _SMALL:
-            self._steps.use("vmap")
-        try:
-            yield
-        finally:
-            self._steps.use(engine)
 
 
 @meta_learner

@@ -6,41 +6,54 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.func import functionalize
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 __all__ = ["compiled", "distinct_sizes", "warn_uncompiled", "without_torch_warnings"]
 
-_MODES: dict[str, Literal["symbolic", "fake"]] = {"any": "symbolic", "given": "fake"}
+
+_SHORT = 32  # numbers in a row
 
 
-def _thin_product(A: Tensor, B: Tensor) -> Tensor:
-    """Multiply without a matrix product where it sums over one number, or makes one row or column.
+def _product(A: Tensor, B: Tensor) -> Tensor:
+    """Multiply by loops where a library's call costs more than its sum, and make no short rows.
 
-    Such a product becomes part of its neighbours' loops; a library's call costs more than its sum.
+    A product that sums over one number, or makes one row or column, becomes part of its
+    neighbours' loops. A library may take up to ten times as long for a result of short rows as
+    for its transpose.
     """
-    if A.shape[-1] == 1:
-        return A * B
     if B.shape[-1] == 1:
         return (A * B.mT).sum(-1, keepdim=True)
     if A.shape[-2] == 1:
         return (A.mT * B).sum(-2, keepdim=True)
+    if _has_short_rows((A.shape[-2], B.shape[-1])):
+        return (B.mT @ A.mT).mT
+    if A.shape[-1] == 1:
+        return A * B
     return NotImplemented
 
 
-def _thin_sum(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    product = _thin_product(A, B)
+def _has_short_rows(shape: Sequence[int]) -> bool:
+    return shape[-1] < min(shape[-2], _SHORT)
+
+
+def _sum(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    product = _product(A, B)
     return product if product is NotImplemented else beta * C + alpha * product
 
 
+_PERMUTE = torch.ops.aten.permute.default
+_PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.bmm.default)
 _DECOMPOSED: dict[Any, Callable[..., Tensor]] = {
-    torch.ops.aten.mm.default: _thin_product,
-    torch.ops.aten.bmm.default: _thin_product,
-    torch.ops.aten.addmm.default: _thin_sum,
-    torch.ops.aten.baddbmm.default: _thin_sum,
+    torch.ops.aten.mm.default: _product,
+    torch.ops.aten.bmm.default: _product,
+    torch.ops.aten.addmm.default: _sum,
+    torch.ops.aten.baddbmm.default: _sum,
 }
 
 
@@ -73,21 +86,91 @@ def compiled(
     function : callable
         The same function, faster.
     """
+    if sizes == "given":
+        graph = _trace(function, examples, {**_inductors(), **_DECOMPOSED}, "fake")
+        if _mutates(graph):
+            graph = _trace(functionalize(graph), examples, {}, "fake")
+        _turn(graph)
+        return _lowered(graph, examples)
+    graph = _trace(function, examples, _DECOMPOSED, "symbolic")
+    # The plain method: a module's call costs as much as a small graph's kernels.
+    options: dict[str, Any] = {"cpp_wrapper": _runs_in_cpp(graph)}
+    return torch.compile(graph.forward, fullgraph=True, dynamic=dynamic or None, options=options)
+
+
+def _trace(
+    function: Callable[..., Any],
+    examples: Sequence[Tensor],
+    decompositions: dict[Any, Callable[..., Any]],
+    mode: Literal["symbolic", "fake"],
+) -> GraphModule:
     # Almost no operation comes twice in the same sizes: to look each up costs up to half the time.
     with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
-        graph = make_fx(function, _DECOMPOSED, tracing_mode=_MODES[sizes])(*examples)
+        graph = make_fx(function, decompositions, tracing_mode=mode)(*examples)
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    options: dict[str, Any] = {}
-    if sizes == "given":
-        # Dynamo asks anew at each call whether all that a graph assumes still holds, which costs a
-        # quarter of a small one's time.
-        options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
-    # Torch's C++ calls its factorisations by a detour, with warnings.
-    options["cpp_wrapper"] = not any("linalg" in str(node.target) for node in graph.graph.nodes)
-    shapes = False if sizes == "given" else dynamic or None
-    # The plain method: a module's call costs as much as a small graph's kernels.
-    return torch.compile(graph.forward, fullgraph=True, dynamic=shapes, options=options)
+    return graph
+
+
+def _runs_in_cpp(graph: GraphModule) -> bool:
+    """Return whether a graph has no factorisations, which C++ calls by a detour, with warnings."""
+    return not any("linalg" in str(node.target) for node in graph.graph.nodes)
+
+
+def _inductors() -> dict[Any, Callable[..., Any]]:
+    """Return what Inductor makes of the operators that it lacks."""
+    from torch._inductor.decomposition import select_decomp_table  # takes seconds to import
+
+    table: dict[Any, Callable[..., Any]] = select_decomp_table()
+    return table
+
+
+def _mutates(graph: GraphModule) -> bool:
+    schemas = (getattr(node.target, "_schema", None) for node in graph.graph.nodes)
+    return any(schema is not None and schema.is_mutable for schema in schemas)
+
+
+def _turn(graph: GraphModule) -> None:
+    """Make the transpose of each product of which nothing else is used."""
+    for node in list(graph.graph.nodes):
+        users = list(node.users)
+        if node.target in _PRODUCTS and users and all(map(_transposes, users)):
+            transpose = users[0]
+            if _has_short_rows(transpose.meta["val"].shape):
+                continue
+            with graph.graph.inserting_before(node):
+                A, B = (
+                    graph.graph.call_function(_PERMUTE, (factor, transpose.args[1]))
+                    for factor in node.args
+                )
+                turned = graph.graph.call_function(node.target, (B, A))
+            turned.meta = transpose.meta
+            for user in users:
+                user.replace_all_uses_with(turned)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+def _transposes(node: Node) -> bool:
+    """Return whether a node swaps the last two dimensions."""
+    return node.target is _PERMUTE and node.args[1] in ([1, 0], [0, 2, 1])
+
+
+def _lowered(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Any]:
+    """Compile a graph without Dynamo and AOTAutograd, whose work is done.
+
+    Before each call they would ask what a trace assumes, which takes as long as a small graph.
+    """
+    from torch._inductor import config  # both take seconds to import
+    from torch._inductor.compile_fx import compile_fx_inner
+
+    output = graph.graph.output_node()
+    results = cast(Sequence[Node], output.args[0])
+    output.meta["user_visible_output_idxs"] = [*range(len(results))]  # which keeps their layout
+    cpp = _runs_in_cpp(graph)
+    with torch.no_grad(), config.patch(cpp_wrapper=cpp):
+        call = compile_fx_inner(graph, examples, cpp_wrapper=cpp)
+    return lambda *tensors: call(list(tensors))
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -30,16 +28,9 @@ class CompiledGradient:
         What is trained.
     objective : MeanOverTasks
         The meta-loss.
-    tracing : callable, default=nullcontext
-        Makes the context in which the module is traced, at once or when another size comes.
     """
 
-    def __init__(
-        self,
-        module: EpisodeModule,
-        objective: MeanOverTasks,
-        tracing: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
+    def __init__(self, module: EpisodeModule, objective: MeanOverTasks) -> None:
         self.whole = _MetaLoss(module, objective)
         self.trained = {n: p for n, p in self.whole.named_parameters() if p.requires_grad}
         self.held = {
@@ -47,26 +38,17 @@ class CompiledGradient:
             for name, value in (*self.whole.named_parameters(), *self.whole.named_buffers())
             if name not in self.trained
         }
-        self.tracing = tracing
         self.layout: list[Any] | None = None  # of the first episode
         self.special: Any = None
         self.general: Any = None
         self.fails = False  # whether no graph serves other sizes
         self.found: list[str] = []
 
-    def serves(self, episode: Episode) -> bool:
-        """Whether there is a graph for episodes of this size, after trying to make one."""
-        first = _layout(_parts(episode)) == self.layout
-        if not first and self.general is None and not self.fails:
-            try:
-                with without_torch_warnings():
-                    self(episode)
-            except Exception:  # of the many kinds that tracing with free sizes has
-                self.fails = True
-        return first or not self.fails
+    def __call__(self, episode: Episode) -> tuple[Tensor, Tensor] | None:
+        """Return the meta-loss of an episode, and the loss of each of its tasks.
 
-    def __call__(self, episode: Episode) -> tuple[Tensor, Tensor]:
-        """Return the meta-loss of an episode, and the loss of each of its tasks."""
+        It is None if no graph serves episodes of this size.
+        """
         parts = _parts(episode)
         weights = [value.detach() for value in (*self.trained.values(), *self.held.values())]
         layout = _layout(parts)
@@ -74,18 +56,30 @@ class CompiledGradient:
             self.layout, self.special = layout, self._trace(weights, parts, "given")
         graph = self.special
         if layout != self.layout:
-            if self.general is None:
-                self.general = self._trace(weights, parts, "any")
-            graph = self.general
-            for name, part in parts.items():
-                if name.startswith(("support_", "query_")):
-                    torch._dynamo.maybe_mark_dynamic(part, 1)
+            graph = self._for_all_sizes(weights, parts)
+            if graph is None:
+                return None
         loss, losses, *rest = graph(*weights, *parts.values())
         for parameter, slope in zip(self.trained.values(), rest, strict=False):
             parameter.grad = slope
         found = rest[len(self.trained) :]
         self.whole.objective.latest = dict(zip(self.found, found, strict=True))
         return loss, losses
+
+    def _for_all_sizes(self, weights: list[Tensor], parts: dict[str, Tensor]) -> Any:
+        """Return the graph that serves other sizes, after trying to make one; None without."""
+        for name, part in parts.items():
+            if name.startswith(("support_", "query_")):
+                torch._dynamo.maybe_mark_dynamic(part, 1)
+        if self.general is None and not self.fails:
+            try:
+                with without_torch_warnings():
+                    general = self._trace(weights, parts, "any")
+                    general(*weights, *parts.values())
+                self.general = general
+            except Exception:  # of the many kinds that tracing with free sizes has
+                self.fails = True
+        return self.general
 
     def _trace(self, weights: list[Tensor], parts: dict[str, Tensor], sizes: str) -> Any:
         names, objective = (*self.trained, *self.held), self.whole.objective
@@ -96,14 +90,14 @@ class CompiledGradient:
             values |= dict(zip(self.trained, leaves, strict=True))
             episode = Episode(**dict(zip(parts, tensors[len(names) :], strict=True)))
             loss, losses = functional_call(self.whole, values, (episode,))
-            gradient = torch.autograd.grad(loss, leaves, materialize_grads=True)
+            slopes = torch.autograd.grad(loss, leaves, materialize_grads=True)
+            gradient = [slope.contiguous() for slope in slopes]  # as optimizers' kernels expect
             found, objective.latest = objective.latest, {}
             self.found = list(found)
             return [loss.detach(), losses.detach(), *gradient, *found.values()]
 
         examples = _resized(parts, weights) if sizes == "any" else parts.values()
-        with self.tracing():
-            return compiled(whole, *weights, *examples, sizes=sizes)
+        return compiled(whole, *weights, *examples, sizes=sizes)
 
 
 def _parts(episode: Episode) -> dict[str, Tensor]:

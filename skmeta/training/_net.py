@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import torch
@@ -88,20 +87,16 @@ class EpisodeNet(NeuralNet):
         self.gradient_ = self.gradient()
         return self
 
-    def compile_gradient(
-        self, episode: Episode, tracing: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def compile_gradient(self, episode: Episode) -> None:
         """Compile the meta-step for episodes like this one.
 
         Parameters
         ----------
         episode : Episode
             Any episode that training may draw.
-        tracing : callable
-            Makes the context in which the module is traced.
         """
         module = cast(EpisodeModule, self.module_)
-        compiled = CompiledGradient(module, self.criterion_, tracing)
+        compiled = CompiledGradient(module, self.criterion_)
         compiled(episode)
         self.compiled_ = compiled
 
@@ -149,8 +144,9 @@ class EpisodeNet(NeuralNet):
         """Compute the meta-loss of a meta-batch and its gradient, a chunk of tasks at a time."""
         module, objective = cast(EpisodeModule, self.module_), cast(MeanOverTasks, self.criterion_)
         split = self.chunk_size is not None and self.chunk_size < len(batch.tasks)
-        if self.compiled_ is not None and self.compiled_.serves(batch):
-            loss, losses = self.compiled_(batch)
+        done = None if self.compiled_ is None else self.compiled_(batch)
+        if done is not None:
+            loss, losses = done
         elif objective.selects and (split or self.two_passes) and not module.own_parameters:
             losses = self._losses(batch)
             part, weights = _kept(batch, cast(Tensor, objective.weigh(losses, batch.tasks)))

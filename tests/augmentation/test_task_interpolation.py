@@ -183,9 +183,8 @@ def test_two_passes_and_chunks_see_the_same_mixtures(tasks):
     torch.testing.assert_close(ends[2], ends[0], rtol=1e-8, atol=1e-10)
 
 
-def test_compiled_training_sees_the_same_mixtures(tasks, monkeypatch):
-    # The trace is what could be wrong, and native code takes long to make.
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+@pytest.mark.usefixtures("traced")
+def test_compiled_training_sees_the_same_mixtures(tasks):
     plain = fitted(TaskInterpolation(REGRESSORS[0]), tasks)
     traced = fitted(TaskInterpolation(clone(REGRESSORS[0]).set_params(compile=True)), tasks)
     assert traced.net_.compiled_ is not None

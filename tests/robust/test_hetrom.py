@@ -97,10 +97,9 @@ def test_chunks_are_ranked_together(chunk_size, tasks):
     )
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("guidance", [None, "lognormal", "streaming", "worst_case"])
-def test_compiled_training_selects_the_same(guidance, tasks, monkeypatch):
-    # The trace is what could be wrong, and native code takes long to make.
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+def test_compiled_training_selects_the_same(guidance, tasks):
     learner = REGRESSORS[0]
     plain = fitted(HeTRoM(learner, drop_hardest=0.4, guidance=guidance), tasks)
     traced = HeTRoM(clone(learner).set_params(compile=True), drop_hardest=0.4, guidance=guidance)

@@ -1,0 +1,71 @@
+"""A compiled graph says what the function says that it was traced from."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+
+from skmeta.inner._compile import compiled, without_torch_warnings
+
+SIZES = [1, 2, 20, 40]
+PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.bmm.default)
+
+
+def factors(*sizes, batch=()):
+    random = torch.Generator().manual_seed(0)
+    m, k, n = sizes
+    A = torch.randn(*batch, m, k, generator=random, dtype=torch.float64)
+    B = torch.randn(*batch, k, n, generator=random, dtype=torch.float64)
+    C = torch.randn(*batch, m, n, generator=random, dtype=torch.float64)
+    return A, B, C
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("sizes", [*product(SIZES, SIZES, SIZES)])
+def test_products_are_the_same_and_have_no_short_rows(sizes, batch):
+    A, B, C = factors(*sizes, batch=batch)
+    add = torch.baddbmm if batch else torch.addmm
+
+    def function(A, B, C):
+        return [A @ B, (A @ B).mT, add(C, A, B, beta=0.5, alpha=2.0)]
+
+    graph = compiled(function, A, B, C, sizes="given")
+    for found, expected in zip(graph(A, B, C), function(A, B, C), strict=True):
+        torch.testing.assert_close(found, expected)
+    shapes = [node.meta["val"].shape[-2:] for node in graph.graph.nodes if node.target in PRODUCTS]
+    assert all(n >= min(m, 20) for m, n in shapes)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_a_product_used_transposed_is_made_so(batch):
+    A, B, _ = factors(40, 30, 50, batch=batch)
+    multiply = torch.bmm if batch else torch.mm
+
+    def function(A, B):
+        return multiply(A, B).mT.relu(), multiply(A, B).mT
+
+    graph = compiled(function, A, B, sizes="given")
+    for found, expected in zip(graph(A, B), function(A, B), strict=True):
+        torch.testing.assert_close(found, expected)
+        assert found.is_contiguous()
+
+
+def test_a_function_that_changes_what_it_has_made_compiles():
+    A, _, _ = factors(4, 5, 6)
+
+    def function(A):
+        made = A * 2
+        part = made[1]
+        part.relu_()
+        return made.add_(1), part, (made + 1).mT.contiguous(), (A.mT + 1).sin()
+
+    with without_torch_warnings():
+        graph = compiled(function, A, sizes="given")
+    before = A.clone()
+    for found, expected in zip(graph(A), function(A), strict=True):
+        torch.testing.assert_close(found, expected, check_stride=True)
+    assert torch.equal(A, before)
