@@ -28,9 +28,14 @@ class AdamKernel:
         (self.group,) = optimizer.param_groups
         self.params = self.group["params"]
         states = [self.state[parameter] for parameter in self.params]
-        self.means, self.squares, self.counts = (
-            [state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step")
+        self.means, self.squares = (
+            [state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")
         )
+        # One tensor holds all counts: to add to each takes longer than Adam itself.
+        self.count = torch.stack([state["step"] for state in states])
+        self.counts = [*self.count.unbind()]
+        for state, count in zip(states, self.counts, strict=True):
+            state["step"] = count
         decoupled = isinstance(optimizer, torch.optim.AdamW)
         self.kernel: Any = torch._fused_adamw_ if decoupled else torch._fused_adam_
 
@@ -76,7 +81,7 @@ class AdamKernel:
             return False
         group = self.group
         with torch.no_grad():
-            torch._foreach_add_(self.counts, 1)
+            self.count += 1
             self.kernel(
                 self.params,
                 slopes,

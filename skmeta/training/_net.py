@@ -106,7 +106,7 @@ class EpisodeNet(NeuralNet):
     def initialize_callbacks(self) -> EpisodeNet:
         """Build the callbacks, and note who listens to what."""
         super().initialize_callbacks()
-        self.listeners_: dict[str, list[Callback]] = {}
+        self.listeners_: dict[str, list[Callable[..., None]]] = {}
         return self
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
@@ -119,16 +119,16 @@ class EpisodeNet(NeuralNet):
         **cb_kwargs : dict
             What callbacks are given.
         """
-        getattr(self, method_name)(self, **cb_kwargs)
         if method_name not in self.listeners_:
             idle = getattr(Callback, method_name)
             self.listeners_[method_name] = [
-                callback
+                getattr(callback, method_name)
                 for _, callback in self.callbacks_
                 if getattr(type(callback), method_name) is not idle
             ]
-        for callback in self.listeners_[method_name]:
-            getattr(callback, method_name)(self, **cb_kwargs)
+        getattr(self, method_name)(self, **cb_kwargs)
+        for listener in self.listeners_[method_name]:
+            listener(self, **cb_kwargs)
 
     def get_split_datasets(
         self, X: EpisodeStream, y: Any = None, **fit_params: Any
