@@ -156,8 +156,10 @@ class TaskTable:
         tasks : ndarray of shape (n,)
             Task numbers; each task comes once.
         """
-        by_size = np.argsort(self.sizes, kind="stable")
-        sizes = np.maximum(self.sizes[by_size], 1)
+        # A task without rows, such as all unseen ones are, goes with the largest: not by itself.
+        sizes = np.where(self.sizes == 0, self.sizes.max(initial=1), self.sizes)
+        by_size = np.argsort(sizes, kind="stable")
+        sizes = sizes[by_size]
         start = 0
         while start < len(by_size):
             # Tasks up to twice as large as the first share a chunk: padding is at most half.

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 import torch
+from torch import nn
 
 from skmeta.inner._compile import compiled, without_torch_warnings
 
@@ -69,3 +70,14 @@ def test_a_function_that_changes_what_it_has_made_compiles():
     for found, expected in zip(graph(A), function(A), strict=True):
         torch.testing.assert_close(found, expected, check_stride=True)
     assert torch.equal(A, before)
+
+
+def test_compiled_random_numbers_are_drawn_anew():
+    A, _, _ = factors(4, 5, 6)
+    with without_torch_warnings():
+        graph = compiled(lambda A: [nn.functional.dropout(A)], A, sizes="given")
+    torch.manual_seed(0)
+    (first,), (second,) = graph(A), graph(A)
+    assert not torch.equal(first, second)
+    torch.manual_seed(0)
+    assert torch.equal(graph(A)[0], first)

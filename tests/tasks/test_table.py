@@ -115,6 +115,12 @@ def test_chunks_of_tasks_without_rows():
     assert positions.shape == (1, 1)
 
 
+def test_a_task_without_rows_is_no_chunk_of_its_own():
+    table = TaskTable(np.arange(5), np.arange(12), np.array([0, 3, 3, 6, 9, 12]))
+    (chunk,) = table.chunks(100)
+    assert_array_equal(chunk, np.arange(5))
+
+
 def test_a_million_rows_take_four_bytes_each():
     n_samples, n_tasks = 10**6, 10**5
     labels = np.random.default_rng(3).integers(n_tasks, size=n_samples)
