@@ -214,7 +214,7 @@ class HeTRoM(BaseMetaTransformer):
         self.task_selection_ = share(kept, drawn)
         self.thresholds_ = np.reshape([record.thresholds for record in records], (-1, 2))
         self.task_losses_ = _final_losses(learner)
-        losses = torch.from_numpy(self.task_losses_).to(objective.drawn.device)
+        losses = torch.from_numpy(self.task_losses_).to(objective.n_seen.device)
         scores = objective.score(losses, torch.arange(n_tasks, device=losses.device))
         self.suspect_tasks_ = _suspects(
             learner.tasks_, self.task_losses_, scores.cpu().numpy(), objective.suspects()

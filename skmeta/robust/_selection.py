@@ -101,10 +101,6 @@ class SelectedTasks(MeanOverTasks):
 
     constant: Tensor | None
     n_seen: Tensor
-    drawn: Tensor
-    kept: Tensor
-    hard: Tensor
-    reached: Tensor
 
     def __init__(
         self,
@@ -116,6 +112,7 @@ class SelectedTasks(MeanOverTasks):
         already_log: bool = False,
     ) -> None:
         super().__init__(loss)
+        self.n_tasks = n_tasks
         self.n_warm = n_warm
         self.already_log = already_log
         self.register_buffer(
@@ -123,11 +120,7 @@ class SelectedTasks(MeanOverTasks):
             None if constant is None else torch.as_tensor(constant, dtype=torch.float64),
         )
         self.register_buffer("n_seen", torch.zeros(()))
-        self.register_buffer("drawn", torch.zeros(n_tasks))
-        self.register_buffer("kept", torch.zeros(n_tasks))
-        self.register_buffer("hard", torch.zeros(n_tasks))
-        self.register_buffer("reached", torch.zeros(2))
-        self.n_reached = 0
+        self.updates: list[tuple[Tensor, ...]] = []  # of this epoch
         self.records: list[EpochRecord] = []
         self.n_per_update = 0
 
@@ -162,33 +155,36 @@ class SelectedTasks(MeanOverTasks):
     @torch.no_grad()
     def observe(self, losses: Tensor, tasks: Tensor) -> None:
         """Record an update that is done, and learn from it."""
-        # Small operations cost as much as a small meta-update does: nothing is chosen twice.
+        # Small operations cost as much as a small meta-update does: nothing is chosen twice, and
+        # what is recorded is counted when the epoch is over.
         if not self.latest:
             self.weigh(losses, tasks)
         latest, self.latest = self.latest, {}
         self.n_per_update = len(tasks)
-        kept = (latest.pop("of_tasks") > 0).to(self.kept.dtype)
-        self.drawn.index_add_(0, tasks, torch.ones_like(kept))
-        self.kept.index_add_(0, tasks, kept)
-        self.hard.index_add_(0, tasks, latest.pop("above").to(kept) * (1 - kept))
-        self.reached += latest.pop("thresholds")
-        self.n_reached += 1
+        recorded = (latest.pop(name) for name in ("of_tasks", "above", "thresholds"))
+        self.updates.append((tasks, *recorded))
         self.n_seen += 1
         for name, value in latest.items():
             getattr(self, name).copy_(value)
 
     def end_epoch(self) -> None:
         """Put the counts of the epoch on record."""
-        thresholds = self.reached / max(self.n_reached, 1)
-        seen = self.drawn, self.kept, self.hard, thresholds
-        self.records.append(EpochRecord(*(part.double().cpu().numpy().copy() for part in seen)))
-        for count in (self.drawn, self.kept, self.hard, self.reached):
-            count.zero_()
-        self.n_reached = 0
+        if not self.updates:
+            return
+        *of_tasks, reached = zip(*self.updates, strict=True)
+        tasks, weights, above = (torch.cat(parts).cpu().numpy() for parts in of_tasks)
+        thresholds = torch.stack(reached).double().mean(dim=0).cpu().numpy()
+        self.updates = []
+        kept = weights > 0
+        drawn, counted, hard = (
+            np.bincount(tasks[which], minlength=self.n_tasks).astype(np.float64)
+            for which in (np.ones_like(kept), kept, above & ~kept)
+        )
+        self.records.append(EpochRecord(drawn, counted, hard, thresholds))
 
     def suspects(self) -> Suspects:
         """Return the tasks mostly dropped in the last half of training."""
-        late, none = self.records[len(self.records) // 2 :], np.zeros(len(self.drawn))
+        late, none = self.records[len(self.records) // 2 :], np.zeros(self.n_tasks)
         drawn, kept, hard = (
             sum((getattr(record, name) for record in late), none)
             for name in ("drawn", "kept", "hard")

@@ -33,7 +33,7 @@ class WorstCaseWeights(SelectedTasks):
     def __init__(self, loss: Any, *, lr: float, **selection: Any) -> None:
         super().__init__(loss, **selection)
         self.lr = lr
-        self.register_buffer("weights", torch.ones(len(self.drawn), dtype=torch.float64))  # n p
+        self.register_buffer("weights", torch.ones(self.n_tasks, dtype=torch.float64))  # n p
 
     def choose(self, scores: Tensor, tasks: Tensor) -> Choice:
         """Return the weights of the drawn tasks, unbiased for uniform draws.

@@ -38,6 +38,7 @@ class CompiledGradient:
             for name, value in (*self.whole.named_parameters(), *self.whole.named_buffers())
             if name not in self.trained
         }
+        self.values = [*self.trained.values(), *self.held.values()]
         self.layout: list[Any] | None = None  # of the first episode
         self.special: Any = None
         self.general: Any = None
@@ -50,23 +51,21 @@ class CompiledGradient:
         It is None if no graph serves episodes of this size.
         """
         parts = _parts(episode)
-        weights = [value.detach() for value in (*self.trained.values(), *self.held.values())]
         layout = _layout(parts)
         if self.layout is None:
-            self.layout, self.special = layout, self._trace(weights, parts, "given")
-        graph = self.special
-        if layout != self.layout:
-            graph = self._for_all_sizes(weights, parts)
-            if graph is None:
-                return None
-        loss, losses, *rest = graph(*weights, *parts.values())
+            self.layout, self.special = layout, self._trace(parts, "given")
+        graph = self.special if layout == self.layout else self._for_all_sizes(parts)
+        if graph is None:
+            return None
+        with torch.no_grad():
+            loss, losses, *rest = graph(*self.values, *parts.values())
         for parameter, slope in zip(self.trained.values(), rest, strict=False):
             parameter.grad = slope
         found = rest[len(self.trained) :]
         self.whole.objective.latest = dict(zip(self.found, found, strict=True))
         return loss, losses
 
-    def _for_all_sizes(self, weights: list[Tensor], parts: dict[str, Tensor]) -> Any:
+    def _for_all_sizes(self, parts: dict[str, Tensor]) -> Any:
         """Return the graph that serves other sizes, after trying to make one; None without."""
         for name, part in parts.items():
             if name.startswith(("support_", "query_")):
@@ -74,14 +73,15 @@ class CompiledGradient:
         if self.general is None and not self.fails:
             try:
                 with without_torch_warnings():
-                    general = self._trace(weights, parts, "any")
-                    general(*weights, *parts.values())
+                    general = self._trace(parts, "any")
+                    with torch.no_grad():
+                        general(*self.values, *parts.values())
                 self.general = general
             except Exception:  # of the many kinds that tracing with free sizes has
                 self.fails = True
         return self.general
 
-    def _trace(self, weights: list[Tensor], parts: dict[str, Tensor], sizes: str) -> Any:
+    def _trace(self, parts: dict[str, Tensor], sizes: str) -> Any:
         names, objective = (*self.trained, *self.held), self.whole.objective
 
         def whole(*tensors: Tensor) -> list[Tensor]:
@@ -96,6 +96,7 @@ class CompiledGradient:
             self.found = list(found)
             return [loss.detach(), losses.detach(), *gradient, *found.values()]
 
+        weights = [value.detach() for value in self.values]
         examples = _resized(parts, weights) if sizes == "any" else parts.values()
         return compiled(whole, *weights, *examples, sizes=sizes)
 

@@ -190,10 +190,13 @@ def test_records_count_draws_and_selections():
     made.observe(torch.tensor([4.0, 3.0]), torch.tensor([0, 2]))
     made.end_epoch()
     made.end_epoch()
+    made.observe(torch.tensor([1.0, 2.0]), torch.tensor([1, 0]))
+    made.end_epoch()
     assert made.records[0].drawn.tolist() == [2, 0, 2, 1, 0, 1]
     assert made.records[0].kept.tolist() == [1, 0, 2, 0, 0, 0]
     assert made.records[0].thresholds.tolist() == [-np.inf, 3.5]
-    assert not made.records[1].drawn.any()
+    assert made.records[1].drawn.tolist() == [1, 1, 0, 0, 0, 0]
+    assert made.records[1].kept.tolist() == [0, 1, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("hard", "easy"), [(0.1, 0.0), (0.0, 0.3), (0.2, 0.2)])
