@@ -18,6 +18,7 @@ __all__ = ["compiled", "distinct_sizes", "warn_uncompiled", "without_torch_warni
 
 
 _SHORT = 32  # numbers in a row
+_FEW = 128  # numbers to sort
 
 
 def _product(A: Tensor, B: Tensor) -> Tensor:
@@ -47,9 +48,26 @@ def _sum(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1, alpha: float = 1) 
     return product if product is NotImplemented else beta * C + alpha * product
 
 
+def _sort(
+    values: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Sort the few numbers of a meta-batch by loops, which count those before each."""
+    if values.ndim != 1 or len(values) > _FEW or not values.is_floating_point():
+        return NotImplemented
+    keys = torch.where(values.isnan(), torch.inf, values)
+    number = torch.arange(len(values), device=values.device)
+    before = keys > keys[:, None] if descending else keys < keys[:, None]
+    tied = (keys == keys[:, None]) & (number < number[:, None])
+    place = (before | tied).sum(dim=1)
+    order = torch.where(place == number[:, None], number, 0).sum(dim=1)
+    return values[order], order
+
+
 _PERMUTE = torch.ops.aten.permute.default
 _PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.bmm.default)
-_DECOMPOSED: dict[Any, Callable[..., Tensor]] = {
+_DECOMPOSED: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.sort.default: _sort,
+    torch.ops.aten.sort.stable: _sort,
     torch.ops.aten.mm.default: _product,
     torch.ops.aten.bmm.default: _product,
     torch.ops.aten.addmm.default: _sum,

@@ -55,6 +55,23 @@ def test_a_product_used_transposed_is_made_so(batch):
         assert found.is_contiguous()
 
 
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("special", [[], [torch.inf, -torch.inf, torch.inf], [torch.nan, 9.0]])
+def test_few_numbers_are_sorted_as_torch_does(special, descending):
+    random = torch.Generator().manual_seed(0)
+    values = torch.randint(5, (12,), generator=random).double()
+    values[2 : 2 + len(special)] = torch.tensor(special)
+
+    def function(values):
+        return values.sort(descending=descending, stable=True)
+
+    graph = compiled(function, values, sizes="given")
+    for found, expected in zip(graph(values), function(values), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    assert not any("sort" in str(node.target) for node in graph.graph.nodes)
+
+
 def test_a_function_that_changes_what_it_has_made_compiles():
     A, _, _ = factors(4, 5, 6)
 
