@@ -39,7 +39,7 @@ _DOCS = {
         """,
     "compile": """
         compile : bool or "auto", default={default}
-            Whether to compile the meta-step to native code, which takes 10 to 50 seconds once and
+            Whether to compile the meta-step to native code, which takes 10 to 35 seconds once and
             a C++ compiler; "auto" does so from 5000 meta-updates on.
         """,
     "chunk_size": """
