@@ -70,7 +70,7 @@ def profile(device: str, compiled: bool, updates: int) -> None:
         net._set_training(True)
         episode = next(draw)
         if compiled:
-            model._compile(episode)
+            net.compile_gradient(episode)
         repeats = max(20, updates // 5)
         parts = [
             seconds(lambda draw=draw: next(draw), device, repeats),

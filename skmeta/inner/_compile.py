@@ -16,7 +16,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 __all__ = ["compiled", "distinct_sizes", "warn_uncompiled", "without_torch_warnings"]
 
-
 _SHORT = 32  # numbers in a row
 _FEW = 128  # numbers to sort
 
@@ -105,9 +104,10 @@ def compiled(
         The same function, faster.
     """
     if sizes == "given":
-        graph = _trace(function, examples, {**_inductors(), **_DECOMPOSED}, "fake")
+        decompositions = {**_inductors(), **_DECOMPOSED}
+        graph = _trace(function, examples, decompositions, "fake")
         if _mutates(graph):
-            graph = _trace(functionalize(graph), examples, {}, "fake")
+            graph = _trace(functionalize(graph), examples, decompositions, "fake")
         _turn(graph)
         return _lowered(graph, examples)
     graph = _trace(function, examples, _DECOMPOSED, "symbolic")
