@@ -92,7 +92,7 @@ class GradientSteps(InnerRule):
         self.n_steps = n_steps
         self.n_adapt_steps: int | None = None
         self.compiled = False  # whether steps in use run compiled
-        self._graphs: dict[tuple[int, bool, bool], Any] = {}
+        self._graphs: dict[int, Any] = {}  # by the number of steps
         self.first_order = first_order
         self.max_norm = max_norm
         self.radius = radius
@@ -128,16 +128,15 @@ class GradientSteps(InnerRule):
         has taken: one whose steps diverged goes back to where its support loss was lowest, before
         it exploded.
         """
-        share, rates = row_shares(mask), self.rates()
-        start = self.networks.start()
+        share = row_shares(mask)
+        if not (self.training or torch.is_grad_enabled()):
+            return self._settle(X, y, share)
+        start, rates = self.networks.start(), self.rates()
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.first_order):
             weights = self.descend(start, X, y, share, rates, self.n_steps)
         if self.first_order and torch.is_grad_enabled():
             weights = self._first_order(start, weights, X, y, share, rates)
-        if self.training or torch.is_grad_enabled():
-            return self.networks.for_each(weights, len(X))
-        n_steps = self.n_steps if self.n_adapt_steps is None else self.n_adapt_steps
-        return self._settle(weights, X, y, share, rates, n_steps)
+        return self.networks.for_each(weights, len(X))
 
     def _first_order(
         self,
@@ -169,66 +168,11 @@ class GradientSteps(InnerRule):
         share: Tensor,
         rates: Rates,
         n_steps: int,
-        losses: list[Tensor] | None = None,
     ) -> TaskTensors:
-        """Take steps for every task; `losses`, if given, gets its support loss after each."""
-        free = self.engine == "stacked"  # the others' traces hold for one number of tasks alone
-        worthwhile = self.compiled and free and n_steps and len(X) >= _WORTHWHILE
-        if worthwhile and not torch.is_grad_enabled():
-            try:
-                return self._descend_compiled(weights, X, y, share, n_steps, losses)
-            except Exception as failure:  # of the many kinds that a compiler has
-                self.compiled = False
-                warn_uncompiled("Adaptation", failure)
-        return self._descend_plainly(weights, X, y, share, rates, n_steps, losses)
-
-    def _descend_plainly(
-        self,
-        weights: TaskTensors,
-        X: Tensor,
-        y: Tensor,
-        share: Tensor,
-        rates: Rates,
-        n_steps: int,
-        losses: list[Tensor] | None,
-    ) -> TaskTensors:
+        """Take steps for every task."""
         for _ in range(n_steps):
             weights = self.step(weights, X, y, share, rates)
-            if losses is not None:
-                losses.append(self._support_loss(weights, X, y, share))
         return weights
-
-    def _descend_compiled(
-        self,
-        weights: TaskTensors,
-        X: Tensor,
-        y: Tensor,
-        share: Tensor,
-        n_steps: int,
-        losses: list[Tensor] | None,
-    ) -> TaskTensors:
-        start = self.networks.start()
-        shared = all(w.ndim == start[name].ndim for name, w in weights.items())
-        watched = losses is not None
-        steps = _Steps(self, n_steps, watched, list(weights))
-        held = {**dict(steps.named_parameters()), **dict(steps.named_buffers())}
-        key = n_steps, shared, watched
-        if key not in self._graphs:
-
-            def descend(*tensors: Tensor) -> list[Tensor]:
-                values = dict(zip(held, tensors[: len(held)], strict=True))
-                found: list[Tensor] = functional_call(steps, values, tensors[len(held) :])
-                return found
-
-            others = [X, y, share, *held.values(), *weights.values()]
-            n_tasks, n_rows = distinct_sizes(X.shape[:2], others)
-            rows = [t.new_zeros(n_tasks, n_rows, *t.shape[2:]) for t in (X, y, share)]
-            own = [w if shared else w.new_zeros(n_tasks, *w.shape[1:]) for w in weights.values()]
-            self._graphs[key] = compiled(descend, *held.values(), *rows, *own, dynamic=True)
-        found = self._graphs[key](*held.values(), X, y, share, *weights.values())
-        if losses is not None:
-            losses.extend(found[len(weights) :])
-        return dict(zip(weights, found[: len(weights)], strict=True))
 
     def step(
         self, weights: TaskTensors, X: Tensor, y: Tensor, share: Tensor, rates: Rates
@@ -252,38 +196,57 @@ class GradientSteps(InnerRule):
         """Run the network with the weights of each task."""
         return self.networks.run({name: state[name] for name in self.networks.start()}, X)
 
-    def _settle(
-        self,
-        trained: TaskTensors,
-        X: Tensor,
-        y: Tensor,
-        share: Tensor,
-        rates: Rates,
-        n_steps: int,
-    ) -> TaskTensors:
-        """Go on to `n_steps`, or start again if they are fewer; undo steps that diverged."""
-        if n_steps < self.n_steps:
-            trained = self.descend(self.networks.start(), X, y, share, rates, n_steps)
-        more = max(n_steps - self.n_steps, 0)
-        losses = [self._support_loss(trained, X, y, share)]
-        weights = self.descend(trained, X, y, share, rates, more, losses)
+    def _settle(self, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
+        """Take the steps that adapt in use, and undo those that diverged."""
+        n_steps = self.n_steps if self.n_adapt_steps is None else self.n_adapt_steps
+        weights, losses = self._watched_steps(X, y, share, n_steps)
         # Steps that overshoot may end where only the rows of the support are fitted again.
-        limit = _EXPLOSION * self._support_loss(self.networks.start(), X, y, share)
-        diverged = ~((torch.stack(losses) <= limit).all(dim=0) & (losses[-1] <= losses[0]))
+        limit, trained = _EXPLOSION * losses[0], losses[min(self.n_steps, n_steps, 1) :]
+        diverged = ~((trained <= limit).all(dim=0) & (trained[-1] <= trained[0]))
         state = dict(self.networks.for_each(weights, len(X)))
         state["n_steps"] = torch.full((len(X),), n_steps, device=X.device)
         if diverged.any():
-            best = self._lowest(X[diverged], y[diverged], share[diverged], rates, n_steps)
+            best = self._lowest(X[diverged], y[diverged], share[diverged], n_steps)
             state = {name: value.clone() for name, value in state.items()}
             for name, value in best.items():
                 state[name][diverged] = value
         return state
 
-    def _lowest(
-        self, X: Tensor, y: Tensor, share: Tensor, rates: Rates, n_steps: int
-    ) -> TaskTensors:
+    def _watched_steps(
+        self, X: Tensor, y: Tensor, share: Tensor, n_steps: int
+    ) -> tuple[TaskTensors, Tensor]:
+        """Return the weights after some steps, and what `_Steps` says of losses."""
+        names, steps = list(self.networks.start()), _Steps(self, n_steps)
+        free = self.engine == "stacked"  # the others' traces hold for one number of tasks alone
+        if self.compiled and free and n_steps and len(X) >= _WORTHWHILE:
+            try:
+                *ends, losses = self._run_compiled(steps, X, y, share)
+                return dict(zip(names, ends, strict=True)), losses
+            except Exception as failure:  # of the many kinds that a compiler has
+                self.compiled = False
+                warn_uncompiled("Adaptation", failure)
+        *ends, losses = steps(X, y, share)
+        return dict(zip(names, ends, strict=True)), losses
+
+    def _run_compiled(self, steps: _Steps, *rows: Tensor) -> list[Tensor]:
+        held = {**dict(steps.named_parameters()), **dict(steps.named_buffers())}
+        if steps.n_steps not in self._graphs:
+
+            def run(*tensors: Tensor) -> list[Tensor]:
+                values = dict(zip(held, tensors[: len(held)], strict=True))
+                found: list[Tensor] = functional_call(steps, values, tensors[len(held) :])
+                return found
+
+            sizes = distinct_sizes(rows[0].shape[:2], [*rows, *held.values()])
+            examples = [part.new_zeros(*sizes, *part.shape[2:]) for part in rows]
+            graph = compiled(run, *held.values(), *examples, dynamic=True)
+            self._graphs[steps.n_steps] = graph
+        found: list[Tensor] = self._graphs[steps.n_steps](*held.values(), *rows)
+        return found
+
+    def _lowest(self, X: Tensor, y: Tensor, share: Tensor, n_steps: int) -> TaskTensors:
         """Return the weights of each task where its support loss is lowest before it explodes."""
-        weights = self.networks.start()
+        weights, rates = self.networks.start(), self.rates()
         best = dict(self.networks.for_each(weights, len(X)))
         best["n_steps"] = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         lowest = self._support_loss(weights, X, y, share)
@@ -325,22 +288,26 @@ class GradientSteps(InnerRule):
 
 
 class _Steps(nn.Module):
-    """Steps of a rule as a module, whose parameters can be replaced."""
+    """Steps of a rule in use, as a module, whose parameters can be replaced.
 
-    def __init__(self, rule: GradientSteps, n_steps: int, watched: bool, names: list[str]) -> None:
+    It returns the weights, and losses on the support: that at the start, that after the steps of
+    training, and that after each further one.
+    """
+
+    def __init__(self, rule: GradientSteps, n_steps: int) -> None:
         super().__init__()
         self.rule = rule
         self.n_steps = n_steps
-        self.watched = watched
-        self.names = names
 
-    def forward(self, X: Tensor, y: Tensor, share: Tensor, *weights: Tensor) -> list[Tensor]:
-        start: TaskTensors = dict(zip(self.names, weights, strict=True))
-        losses = list[Tensor]()
-        end = self.rule._descend_plainly(
-            start, X, y, share, self.rule.rates(), self.n_steps, losses if self.watched else None
-        )
-        return [*end.values(), *losses]
+    def forward(self, X: Tensor, y: Tensor, share: Tensor) -> list[Tensor]:
+        rule, rates = self.rule, self.rule.rates()
+        weights = rule.networks.start()
+        losses = [rule._support_loss(weights, X, y, share)]
+        for number in range(1, self.n_steps + 1):
+            weights = rule.step(weights, X, y, share, rates)
+            if number >= min(rule.n_steps, self.n_steps):
+                losses.append(rule._support_loss(weights, X, y, share))
+        return [*weights.values(), torch.stack(losses)]
 
 
 def _by_task(factor: Tensor, like: Tensor) -> Tensor:

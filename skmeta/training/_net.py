@@ -197,10 +197,11 @@ class EpisodeNet(NeuralNet):
         if not training:
             self._record_loss(prefix, iterator())
             return
-        serves = AdamKernel.serves(self.optimizer_)
-        self.kernel_ = AdamKernel(self.optimizer_) if serves else None
+        self.kernel_ = None  # callbacks may have changed the optimizer
         objective, losses = cast(MeanOverTasks, self.criterion_), []
         for batch in iterator:
+            if self.kernel_ is None and AdamKernel.serves(self.optimizer_):
+                self.kernel_ = AdamKernel(self.optimizer_)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **kwargs)  # of an optimizer that looks twice, the first look
             objective.latest = step["latest"]
