@@ -43,6 +43,12 @@ class BatchedLearner(BaseMetaLearner):
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.tensor(array, dtype=self.net_.dtype, device=self.device)
 
+    def _view(self, array: NDArray[Any]) -> Tensor:
+        """Return a tensor to read from, without a copy where there need be none."""
+        if not array.flags.writeable:  # of which torch warns
+            return self._tensor(array)
+        return torch.as_tensor(array, dtype=self.net_.dtype, device=self.device)
+
     @property
     def _task_bytes(self) -> int:
         """Size of what is kept of a task: states of tasks are padded to the largest."""
@@ -106,7 +112,7 @@ class BatchedLearner(BaseMetaLearner):
                 positions, mask = table.padded(tasks)
                 rows = table.order[positions]
                 which = table.labels[tasks]
-                known = {name: self._tensor(_take(state[name], which)) for name in names}
+                known = {name: self._view(_take(state[name], which)) for name in names}
                 predicted = predict(inputs[rows], self._tensor(mask), known).cpu().numpy()
                 if outputs is None:
                     outputs = np.empty((len(X), predicted.shape[2]), dtype=predicted.dtype)
