@@ -52,6 +52,19 @@ def test_same_to_the_bit(params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     assert trained(by_kernel) == trained(by_optimizer)
 
 
+def test_every_update_but_the_first_is_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[bool] = []
+
+    def counted(kernel: AdamKernel, step: Any = AdamKernel.step) -> bool:
+        steps.append(step(kernel))
+        return steps[-1]
+
+    monkeypatch.setattr(AdamKernel, "step", counted)
+    model = fitted(max_iter=200)
+    assert model.net_.history[0, "train_batch_count"] > 1  # or each epoch would begin one anew
+    assert steps == [True] * 199
+
+
 class Hooked(Callback):
     """Count the steps of the optimizer from the start."""
 
