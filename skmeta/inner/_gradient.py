@@ -199,7 +199,8 @@ class GradientSteps(InnerRule):
     def _settle(self, X: Tensor, y: Tensor, share: Tensor) -> TaskTensors:
         """Take the steps that adapt in use, and undo those that diverged."""
         n_steps = self.n_steps if self.n_adapt_steps is None else self.n_adapt_steps
-        weights, losses = self._watched_steps(X, y, share, n_steps)
+        *ends, losses = self._run_in_use(_Steps(self, n_steps), X, y, share)
+        weights = dict(zip(self.networks.start(), ends, strict=True))
         # Steps that overshoot may end where only the rows of the support are fitted again.
         limit, trained = _EXPLOSION * losses[0], losses[min(self.n_steps, n_steps, 1) :]
         diverged = ~((trained <= limit).all(dim=0) & (trained[-1] <= trained[0]))
@@ -212,21 +213,18 @@ class GradientSteps(InnerRule):
                 state[name][diverged] = value
         return state
 
-    def _watched_steps(
-        self, X: Tensor, y: Tensor, share: Tensor, n_steps: int
-    ) -> tuple[TaskTensors, Tensor]:
-        """Return the weights after some steps, and what `_Steps` says of losses."""
-        names, steps = list(self.networks.start()), _Steps(self, n_steps)
+    def _run_in_use(self, steps: _Steps, *rows: Tensor) -> list[Tensor]:
+        """Run steps, compiled where that has been asked for and pays."""
         free = self.engine == "stacked"  # the others' traces hold for one number of tasks alone
-        if self.compiled and free and n_steps and len(X) >= _WORTHWHILE:
+        worthwhile = self.compiled and free and len(rows[0]) >= _WORTHWHILE
+        if worthwhile and steps.n_steps:
             try:
-                *ends, losses = self._run_compiled(steps, X, y, share)
-                return dict(zip(names, ends, strict=True)), losses
+                return self._run_compiled(steps, *rows)
             except Exception as failure:  # of the many kinds that a compiler has
                 self.compiled = False
                 warn_uncompiled("Adaptation", failure)
-        *ends, losses = steps(X, y, share)
-        return dict(zip(names, ends, strict=True)), losses
+        found: list[Tensor] = steps(*rows)
+        return found
 
     def _run_compiled(self, steps: _Steps, *rows: Tensor) -> list[Tensor]:
         held = {**dict(steps.named_parameters()), **dict(steps.named_buffers())}
