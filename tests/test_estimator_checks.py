@@ -46,8 +46,9 @@ _CHECKS_OF_LEARNING = {
 }
 
 
-def _asks_for_learning(check):
-    return check.func.__name__ in _CHECKS_OF_LEARNING
+def _run(check, estimator):
+    learns = check.func.__name__ in _CHECKS_OF_LEARNING
+    check(estimator if learns else shortened(estimator))
 
 
 _UNSCALED = "ignore::skmeta.DivergenceWarning"  # gradient steps on features that are not scaled
@@ -63,7 +64,7 @@ _SMALL_TASKS = "ignore:No learner has a score:UserWarning"
 @pytest.mark.filterwarnings(_ONE_TASK)
 @parametrize_with_checks(INSTANCES)
 def test_passes_scikit_learns_checks_without_tasks(estimator, check):
-    check(estimator if _asks_for_learning(check) else shortened(estimator))
+    _run(check, estimator)
 
 
 @pytest.mark.filterwarnings(_UNSCALED)
@@ -72,7 +73,7 @@ def test_passes_scikit_learns_checks_without_tasks(estimator, check):
 @pytest.mark.filterwarnings("ignore::skmeta.UnseenTaskWarning")  # rows of new tasks
 @parametrize_with_checks(_COLUMN)
 def test_passes_scikit_learns_checks_with_a_task_column(estimator, check):
-    check(estimator if _asks_for_learning(check) else shortened(estimator))
+    _run(check, estimator)
 
 
 @pytest.mark.parametrize("estimator", INSTANCES + _COLUMN, ids=repr)

@@ -202,8 +202,8 @@ class GradientSteps(InnerRule):
         *ends, losses = self._run_in_use(_Steps(self, n_steps), X, y, share)
         weights = dict(zip(self.networks.start(), ends, strict=True))
         # Steps that overshoot may end where only the rows of the support are fitted again.
-        limit, trained = _EXPLOSION * losses[0], losses[min(self.n_steps, n_steps, 1) :]
-        diverged = ~((trained <= limit).all(dim=0) & (trained[-1] <= trained[0]))
+        limit, after = _EXPLOSION * losses[0], losses[1:]
+        diverged = ~((after <= limit).all(dim=0) & (after[-1] <= after[0]))
         state = dict(self.networks.for_each(weights, len(X)))
         state["n_steps"] = torch.full((len(X),), n_steps, device=X.device)
         if diverged.any():
@@ -237,8 +237,7 @@ class GradientSteps(InnerRule):
 
             sizes = distinct_sizes(rows[0].shape[:2], [*rows, *held.values()])
             examples = [part.new_zeros(*sizes, *part.shape[2:]) for part in rows]
-            graph = compiled(run, *held.values(), *examples, dynamic=True)
-            self._graphs[steps.n_steps] = graph
+            self._graphs[steps.n_steps] = compiled(run, *held.values(), *examples, dynamic=True)
         found: list[Tensor] = self._graphs[steps.n_steps](*held.values(), *rows)
         return found
 
@@ -299,12 +298,12 @@ class _Steps(nn.Module):
 
     def forward(self, X: Tensor, y: Tensor, share: Tensor) -> list[Tensor]:
         rule, rates = self.rule, self.rule.rates()
-        weights = rule.networks.start()
-        losses = [rule._support_loss(weights, X, y, share)]
-        for number in range(1, self.n_steps + 1):
+        start, trained = rule.networks.start(), min(rule.n_steps, self.n_steps)
+        weights = rule.descend(start, X, y, share, rates, trained)
+        losses = [rule._support_loss(at, X, y, share) for at in (start, weights)]
+        for _ in range(self.n_steps - trained):
             weights = rule.step(weights, X, y, share, rates)
-            if number >= min(rule.n_steps, self.n_steps):
-                losses.append(rule._support_loss(weights, X, y, share))
+            losses.append(rule._support_loss(weights, X, y, share))
         return [*weights.values(), torch.stack(losses)]
 
 
