@@ -198,18 +198,20 @@ class EpisodeNet(NeuralNet):
             self._record_loss(prefix, iterator())
             return
         self.kernel_ = None  # callbacks may have changed the optimizer
-        objective, losses = cast(MeanOverTasks, self.criterion_), []
-        for batch in iterator:
+        objective = cast(MeanOverTasks, self.criterion_)
+        # A tensor kept from each update would pin the memory between those of the next.
+        losses = torch.zeros(len(iterator), dtype=self.dtype, device=self.device)
+        for batch, loss in zip(iterator, losses.unbind(), strict=True):
             if self.kernel_ is None and AdamKernel.serves(self.optimizer_):
                 self.kernel_ = AdamKernel(self.optimizer_)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **kwargs)  # of an optimizer that looks twice, the first look
             objective.latest = step["latest"]
             objective.observe(step["losses"], batch.tasks)
-            losses.append(step["loss"])
+            loss.copy_(step["loss"])
             self.n_updates_ += 1
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        value = torch.stack(losses).double().cpu() if losses else torch.zeros(1)
+        value = losses.double().cpu()
         if not value.isfinite().all():
             first = int(value.isfinite().logical_not().nonzero()[0])
             raise ValueError(

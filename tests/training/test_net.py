@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -58,6 +59,20 @@ class Record(Callback):
             raise KeyboardInterrupt
 
 
+class Watch(Callback):
+    """Counts which losses of former meta-updates are still there; interrupts after some."""
+
+    def initialize(self):
+        self.former, self.alive = [], []
+        return self
+
+    def on_batch_end(self, net, loss, losses, **kwargs):
+        self.alive.append(sum(reference() is not None for reference in self.former))
+        self.former += [weakref.ref(loss), weakref.ref(losses)]
+        if len(self.alive) == 5:
+            raise KeyboardInterrupt
+
+
 class Spoil(Callback):
     """Makes the gradient of the last meta-update infinite."""
 
@@ -77,6 +92,13 @@ def test_each_epoch_has_updates_and_their_mean_loss(tasks, max_iter):
     assert sum(sizes) == max_iter
     parts = np.split(record.losses, np.cumsum(sizes)[:-1])
     np.testing.assert_allclose(history[:, "train_loss"], [part.mean() for part in parts])
+
+
+@LEARNER
+def test_a_meta_update_leaves_no_tensor_behind(learner, tasks):
+    watch = Watch()
+    fitted(learner, tasks, max_iter=1000, callbacks=[("watch", watch)])
+    assert watch.alive == [0] * 5
 
 
 @LEARNER
