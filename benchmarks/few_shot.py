@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from skorch.callbacks import Callback, LRScheduler
@@ -61,6 +62,7 @@ EPISODES = {
 }
 MULTI, SVM = "multi-head", "SVM head"
 TENTH = ", a tenth of the images"
+BAYES = ", Bayesian head"
 
 
 def learners() -> dict[str, tuple[Any, bool, float]]:
@@ -72,7 +74,9 @@ def learners() -> dict[str, tuple[Any, bool, float]]:
     svm = skmeta.SVMHeadClassifier(**episodes)
     return {
         MULTI: (multi, False, 1.0),
+        MULTI + BAYES: (clone(multi).set_params(head="bayes"), False, 1.0),
         "RFS": (skmeta.GoodEmbeddingClassifier(**merged), False, 1.0),
+        "RFS" + BAYES: (skmeta.GoodEmbeddingClassifier(head="bayes", **merged), False, 1.0),
         SVM: (svm, True, 1.0),
         "ridge head": (skmeta.RidgeHeadClassifier(**episodes), True, 1.0),
         "prototypes": (skmeta.PrototypicalClassifier(**episodes), True, 1.0),

@@ -133,6 +133,7 @@ VARIANTS = [
     EmpiricalBayesClassifier("intercept"),
     HeTRoM(RidgeHeadRegressor(**_QUICK)),
     IntervalInterpolation(MAMLClassifier(inner_lr=0.5, **_EPISODES)),
+    MultiHeadClassifier(head="bayes", **_QUICK_NET),
     TaskBalancing(MultiHeadRegressor(**_NET), method="ntk-sr"),
     TaskGrouping(
         MAMLClassifier(inner_lr=0.5, **_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0
@@ -140,7 +141,7 @@ VARIANTS = [
     TaskInterpolation(MAMLRegressor(**_EPISODES), layers="hidden"),
     DeepKernelClassifier(n_way=2, **_QUICK),
     EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0),
-    GoodEmbeddingClassifier(n_way=2, **_NET),
+    GoodEmbeddingClassifier(n_way=2, head="bayes", **_NET),
     MAMLClassifier(n_way=2, **_QUICK),
     MultiHeadClassifier(n_way=2, **_NET),
     PrototypicalClassifier(n_way=2, **_QUICK),

@@ -13,6 +13,7 @@ from skmeta.base import State
 from skmeta.base._deep import BaseDeepLearner, DeepClassifierMixin, DeepRegressorMixin
 from skmeta.base._models import class_scores, fit_models, run_models, shows_classes
 from skmeta.base._params import meta_learner
+from skmeta.multitask._bayes_classes import BayesClasses
 from skmeta.multitask._softmax_heads import fit_softmax_heads, softmax_scores
 from skmeta.tasks import TaskData, TaskTable
 from skmeta.training import MeanOverTasks
@@ -37,6 +38,11 @@ class FeatureHeads(BaseDeepLearner):
     def _unit_norm(self) -> bool:
         """Whether features are scaled to length 1."""
         return False
+
+    @property
+    def _is_bayes(self) -> bool:
+        """Whether heads have a prior that is learned, rather than being scikit-learn's."""
+        return isinstance(self.head, str)
 
     @property
     def _tasks_per_pass(self) -> int:
@@ -125,9 +131,20 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
         # Only with short features few steps suffice, whose curvature is bounded beforehand.
         return self.head is None and self.normalize_features
 
+    def _fit_prior(self, data: TaskData) -> None:
+        if self._is_bayes and self.head != "bayes":
+            raise ValueError(f"head={self.head!r} must be 'bayes' or a scikit-learn classifier.")
+        super()._fit_prior(data)
+
     def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         self._pooled_head = None
         data = data.take(tasks)
+        if self._is_bayes:
+            shared = not self._own_labels
+            n_classes = len(self.classes_) if shared else 1
+            F = self._features(data.X)
+            self.bayes_head_ = BayesClasses.learn(F, data.y, data.table, n_classes, shared=shared)
+            return
         if not self._own_labels and self._can_fit(data.y):
             self._pooled_head = clone(self._head).fit(self._features(data.X), data.y)
 
@@ -136,10 +153,13 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
 
     def _adapt_tasks(self, data: TaskData) -> State:
         F = self._features(data.X)
-        if not self._fits_at_once:
-            return self._fit_heads(self._head, F, data.y, data.table)
         assert data.n_ways is not None
         width = int(data.n_ways.max(initial=1))
+        if self._is_bayes:
+            means, counts = self.bayes_head_.posterior(F, data.y, data.table, width)
+            return {"means": means, "counts": counts}
+        if not self._fits_at_once:
+            return self._fit_heads(self._head, F, data.y, data.table)
         heads, shown = fit_softmax_heads(F, data.y, data.table, width, self._strength)
         return {"head": heads, "shown": shown}
 
@@ -147,6 +167,9 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
     ) -> NDArray[Any]:
         F = self._features(X)
+        if self._is_bayes:
+            scores = self.bayes_head_.scores(F, codes, state["means"], state["counts"])
+            return scores.astype(X.dtype)
         if not self._fits_at_once:
             width = state["ways"].shape[1] if self._own_labels else len(self.classes_)
             return self._run_heads(state, F, codes, width).astype(X.dtype)

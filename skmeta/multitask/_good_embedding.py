@@ -220,9 +220,10 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
 
     Parameters
     ----------
-    head : scikit-learn classifier, default=None
+    head : "bayes" or scikit-learn classifier, default=None
         What a task fits on the features; None is ``LogisticRegression(C=1)``, fitted for all
-        tasks at once where features are normalised.
+        tasks at once where features are normalised. "bayes" learns the covariance of classes, and
+        a prior of their means, from training tasks, as in `MultiHeadClassifier`.
     n_queries : int, default=4
         A minibatch has `meta_batch_size` times this many rows, wherever they come from; with
         `stratify` this many of each class.
@@ -249,6 +250,8 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
 
     Attributes
     ----------
+    bayes_head_ : BayesClasses
+        The prior over classes; only with ``head="bayes"``.
     {attributes}
 
     Notes

@@ -141,10 +141,6 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
         return self._shape(mean.astype(features.dtype)), self._shape(std.astype(features.dtype))
 
     @property
-    def _is_bayes(self) -> bool:
-        return isinstance(self.head, str)
-
-    @property
     def _variance_is_label_free(self) -> bool:  # type: ignore[override]
         return self._is_bayes
 
@@ -207,14 +203,17 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     Pick it for classes that change from task to task, where new tasks show different numbers of
     rows: one training serves them all, and costs no more than that of a closed-form head for one
     number. With one row of a class, learners that train on such episodes, as
-    `PrototypicalClassifier`, are more accurate. Where tasks share a label set and show few rows,
-    the default head has no prior to lean on, and `EmpiricalBayesClassifier` is the better choice.
+    `PrototypicalClassifier`, are more accurate; ``head="bayes"`` comes nearer to them than the
+    default. Where tasks share a label set and show few rows, `EmpiricalBayesClassifier` is the
+    better choice.
 
     Parameters
     ----------
-    head : scikit-learn classifier, default=None
+    head : "bayes" or scikit-learn classifier, default=None
         What a task fits on the features; None is ``LogisticRegression(C=3)``, fitted for all
-        tasks at once where features are normalised.
+        tasks at once where features are normalised. "bayes" takes classes for Gaussian, with a
+        covariance and a prior of their means that are learned from the classes of training tasks
+        (see the notes).
     n_queries : int or None, default=32
         At most this many rows of each task in a meta-update, with `n_way` or `stratify` of each
         of its classes; None for all.
@@ -225,6 +224,8 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
 
     Attributes
     ----------
+    bayes_head_ : BayesClasses
+        The prior over classes; only with ``head="bayes"``.
     {attributes}
 
     Notes
@@ -232,10 +233,21 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     A task of a shared label set whose rows show one class only, or no row at all, is predicted by
     a head fitted on the rows of all training tasks.
 
+    With ``head="bayes"``, features of a class are ``f ~ N(m, W)`` and its mean in a task is
+    ``m ~ N(μ, B)``, with μ of each class where tasks share them: the two-covariance form of
+    probabilistic linear discriminant analysis [2]_. W and B are estimated by moments, W with
+    shrinkage (Ledoit-Wolf). A task's rows give the posterior of its means, and a new row has the
+    probability ``p(y | f) ∝ π_y N(f; E[m_y], W + Cov[m_y])``; π_y counts the rows of the class in
+    the task, and as many more as there are classes, shared out by the frequencies of a shared
+    label set, or equally. A class that a task has not shown keeps its prior, so that no other head
+    is needed. It is more often right than the default, but too sure of itself where features are
+    far from Gaussian, as those of a small network are.
+
     References
     ----------
     .. [1] H. Wang, H. Zhao, B. Li (2021). Bridging multi-task learning and meta-learning. ICML;
        arXiv:2106.09017, equation 2 for joint training and section 4 for the heads.
+    .. [2] S. Ioffe (2006). Probabilistic linear discriminant analysis. ECCV.
 
     Examples
     --------
