@@ -20,6 +20,7 @@ from skmeta.datasets import (
 )
 from skmeta.empirical_bayes import EmpiricalBayesClassifier, EmpiricalBayesRegressor
 from skmeta.exceptions import DivergenceWarning, UnseenTaskWarning
+from skmeta.gaussian_process import MultiTaskGaussianProcessRegressor
 from skmeta.gradient import (
     ANILClassifier,
     ANILRegressor,
@@ -131,6 +132,7 @@ __all__ = [
     "MinibatchProxRegressor",
     "MultiHeadClassifier",
     "MultiHeadRegressor",
+    "MultiTaskGaussianProcessRegressor",
     "PerTask",
     "PredictionBandDisplay",
     "PrototypicalClassifier",

@@ -1,6 +1,7 @@
 """Cheap instances of every public estimator, which the batteries run over."""
 
 from sklearn.base import clone
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -37,6 +38,7 @@ from skmeta import (
     MinibatchProxRegressor,
     MultiHeadClassifier,
     MultiHeadRegressor,
+    MultiTaskGaussianProcessRegressor,
     PrototypicalClassifier,
     ReptileClassifier,
     ReptileRegressor,
@@ -108,6 +110,7 @@ INSTANCES = [
     MinibatchProxRegressor(n_inner_steps=1, inner_lr=0.1, **_EPISODES),
     MultiHeadClassifier(**_QUICK_NET),
     MultiHeadRegressor(**_QUICK_NET),
+    MultiTaskGaussianProcessRegressor(max_iter=20),
     PrototypicalClassifier(**_QUICK),
     ReptileClassifier(n_inner_steps=2, inner_lr=0.5, **{**_QUICK, "lr": 0.5}),
     ReptileRegressor(inner_lr=0.05, max_inner_norm=1.0, **{**_LONGER, "lr": 1.0}),
@@ -139,6 +142,7 @@ VARIANTS = [
         MAMLClassifier(inner_lr=0.5, **_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0
     ),
     TaskInterpolation(MAMLRegressor(**_EPISODES), layers="hidden"),
+    MultiTaskGaussianProcessRegressor(RBF(2.0), rank=2, max_iter=20),
     DeepKernelClassifier(n_way=2, **_QUICK),
     EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0),
     GoodEmbeddingClassifier(n_way=2, head="bayes", **_NET),
