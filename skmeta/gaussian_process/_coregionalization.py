@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 # has no bound.
 _NOISE = (1e-5, 10.0)
 _OWN = (1e-6, 1e3)
-_SPREAD = 1.0  # of the log variances of tasks
+_SPREAD = 1.0  # of the logarithms of variances of tasks
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ def log_marginal_likelihood(
 def log_prior(model: Coregionalization) -> tuple[float, Array]:
     """Return the log density of the variances of tasks, but for a constant, and its gradient.
 
-    ``log B[t, t]`` is normal around an unknown level. It keeps the few rows of a task from making
-    its variance vast, as the likelihood alone would: that would be what new tasks are expected
-    to have.
+    The logarithms of ``B[t, t]`` and of v are normal, each around an unknown level. By likelihood
+    alone the few rows of a task may make its variance vast, and its v vast or nothing; and that
+    would be what new tasks are expected to have.
 
     Parameters
     ----------
@@ -168,12 +168,14 @@ def log_prior(model: Coregionalization) -> tuple[float, Array]:
         In the parameters of `Coregionalization.vector`.
     """
     variance = np.square(model.loadings).sum(axis=1) + model.own
-    away = np.log(variance) - np.log(variance).mean()
-    slope = -away / (_SPREAD**2 * variance)  # in B[t, t]
+    away = np.log([variance, model.own])
+    away -= away.mean(axis=1, keepdims=True)
+    in_variance, in_log_own = -away / _SPREAD**2
+    in_variance /= variance
     gradient = [
         np.zeros_like(model.kernel.theta),
-        2 * (slope[:, None] * model.loadings).ravel(),
-        slope * model.own,
+        2 * (in_variance[:, None] * model.loadings).ravel(),
+        in_variance * model.own + in_log_own,
         [0.0],
     ]
     return -float(np.square(away).sum()) / (2 * _SPREAD**2), np.concatenate(gradient)

@@ -22,12 +22,12 @@ _WIDEST = 12.0  # of log v around its prior mean; exp of more may overflow
 
 @dataclass(frozen=True)
 class RowPrior:
-    """``ℓ ~ N(mean, Σ)`` and, independently, ``log v ~ N(m, s²)`` over tasks.
+    """A normal distribution of ``(ℓ, log v)`` over tasks.
 
     Parameters
     ----------
     mean : ndarray of shape (rank + 1,)
-        Of ``(ℓ, log v)``.
+        Its mean.
     precision : ndarray of shape (rank + 1, rank + 1)
         The inverse of its covariance.
     variance : float
@@ -42,24 +42,17 @@ class RowPrior:
     def of(cls, model: Coregionalization) -> RowPrior:
         """Estimate it from the rows of a model.
 
-        The spread of ℓ is shrunk towards the mean variance of tasks, that of v towards its mean,
-        as if each had been found in rank + 2 further tasks. The moments of v are matched and not
-        those of log v: likelihood may drive some v to zero, whose logarithms would rule the prior.
+        The covariance is that of their tasks and of rank + 2 more, which have the mean variance
+        of tasks in ℓ, and variance 1 in log v.
         """
         n_tasks, rank = model.loadings.shape
-        center, own = model.loadings.mean(axis=0), model.own.mean()
         variance = float(model.matrix.trace()) / n_tasks
+        rows = np.column_stack([model.loadings, np.log(model.own)])
+        away = rows - rows.mean(axis=0)
         extra = rank + 2
-        n_seen = n_tasks - 1 + extra
-        away = model.loadings - center
-        covariance = (away.T @ away + extra * variance / rank * np.eye(rank)) / n_seen
-        relative = (np.square(model.own / own - 1).sum() + extra) / n_seen
-        log_spread = np.log1p(relative)
-        precision = np.zeros((rank + 1, rank + 1))
-        precision[:rank, :rank] = np.linalg.inv(covariance)
-        precision[rank, rank] = 1 / log_spread
-        mean = np.append(center, np.log(own) - log_spread / 2)
-        return cls(mean, precision, variance)
+        broad = extra * np.diag(np.append(np.full(rank, variance / rank), 1.0))
+        covariance: NDArray[Any] = (away.T @ away + broad) / (n_tasks - 1 + extra)
+        return cls(rows.mean(axis=0), np.linalg.inv(covariance), variance)
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ class Evidence:
         )
         return density
 
-    def derivatives(self, z: Array, prior: RowPrior) -> tuple[Array, Array]:
+    def derivatives(self, z: Array, prior: RowPrior) -> tuple[Array, NDArray[Any]]:
         """Return its gradient and the expected negative Hessian (Fisher information)."""
         C, error = self._moments(z)
         n_outputs = self.y.shape[2]
@@ -170,5 +163,4 @@ def posterior_mode(evidence: Evidence, prior: RowPrior) -> tuple[Array, Array]:
         length = np.where(better, np.minimum(2 * length, 1.0), length / 2)
         if not climbing.any():
             break
-    information: NDArray[Any] = evidence.derivatives(z, prior)[1]
-    return z, np.linalg.inv(information)
+    return z, np.linalg.inv(evidence.derivatives(z, prior)[1])
