@@ -37,9 +37,9 @@ class MultiTaskGaussianProcessRegressor(MetaRegressorMixin, BaseMetaLearner):
 
     Pick it for collections of at most some thousand rows altogether whose tasks are smooth and
     not linear, where each has ten rows or more, and tasks may resemble, mirror or ignore one
-    another. Training is cubic in the number of all rows, about 20 s for 1,000 and 2 min for 2,000
-    on one core, and takes memory for some matrices of that size; a new task is quadratic in it
-    for each of its rows. For more rows take `DeepKernelRegressor`, whose cost is cubic in the rows
+    another. Training is cubic in the number of all rows, well below a minute for 1,000 and minutes
+    for 2,000 on one core, and takes memory for some matrices of that size; a new task costs its
+    square for each row. For more rows take `DeepKernelRegressor`, whose cost is cubic in the rows
     of one task only; for linear tasks, or few rows of each, `EmpiricalBayesRegressor`.
 
     Parameters
@@ -85,8 +85,8 @@ class MultiTaskGaussianProcessRegressor(MetaRegressorMixin, BaseMetaLearner):
     The row of a new task, ``(ℓ, log v)``, has a normal prior with the moments of the rows learned
     in `fit`, shrunk if these are few. It is set to its mode given support and training rows, by
     Fisher scoring for all new tasks at once, and what variance remains of ℓ is added to v. The
-    parameters are then taken for known, so that intervals are a little too narrow where tasks are
-    few: on data drawn from the model, those of 90 % cover 80 to 88 %.
+    parameters are then taken for known, so that intervals are a little too narrow where tasks or
+    rows are few.
 
     A task of which `adapt` is given just the rows that `fit` had is that task, and these rows
     count once. With some of them left out, or others added, it is a new task.
