@@ -362,9 +362,9 @@ four episodes of 5 x (1 + 5), three of 5 x (5 + 3), three times 40 letters of on
 multi-head learner, 120 drawings of all letters for RFS. So all see equally many images; the
 distilled RFS is two such trainings, and the inner steps of MAML pass its support again. Episodes
 of training, like those of the test, lie inside one script. Multi-head and RFS train once for both
-shots, with a logistic regression as head in use; the others train for each. MAML is of second
-order and takes three inner steps, whose rates start at 0.4 and are learned; ANIL takes five of
-rate 0.1.
+shots, with a logistic regression as head in use, or the Bayesian one that learns from the letters
+of training how drawings of a letter scatter; the others train for each. MAML is of second order
+and takes three inner steps, whose rates start at 0.4 and are learned; ANIL takes five of rate 0.1.
 
 Rates 0.003 and 0.01 (RFS also 0.02), inner rates from 0.1 to 1, MAML of first and second order
 and with one and three steps, and for the multi-head learner the letters of an episode (5, 20, 40,

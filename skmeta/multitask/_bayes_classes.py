@@ -1,26 +1,32 @@
 """Gaussian classes of each task, with a prior that is learned from the classes of training tasks.
 
 S. Ioffe (2006). Probabilistic linear discriminant analysis. ECCV; N. Brümmer, E. de Villiers
-(2010). The speaker partitioning problem. Odyssey, for its form with two covariances.
+(2010). The speaker partitioning problem. Odyssey, for its form with two covariances; C. Guo, G.
+Pleiss, Y. Sun, K. Q. Weinberger (2017). On calibration of modern neural networks. ICML, section 4,
+for the temperature.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array
+from scipy.special import log_softmax
 from sklearn.covariance import ledoit_wolf
 
-from skmeta.tasks import TaskTable
+from skmeta.tasks import TaskData, TaskTable
 
 __all__ = ["BayesClasses"]
 
 Array = NDArray[np.float64]
 
 _LEAST_SHARE = 1e-3  # of the variance of features that is within classes at least, in any direction
+_HELD_OUT = 2000  # rows, plenty for one number
+_HOTTEST = 20.0
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,15 @@ class BayesClasses:
         μ of each class in these coordinates; of all alike where classes are the tasks' own.
     pseudocounts : ndarray of shape (n_classes,)
         Rows that a task is taken to have of each class before it has shown any.
+    temperature : float, default=1.0
+        What divides log densities: above 1 where features are not Gaussian and densities too sure.
     """
 
     axes: Array
     between: Array
     centers: Array
     pseudocounts: Array
+    temperature: float = 1.0
 
     @classmethod
     def learn(
@@ -53,7 +62,8 @@ class BayesClasses:
 
         W is the covariance of rows around the mean of their class in their task, shrunk where rows
         are few (Ledoit-Wolf); B the covariance of these means, less what rows of variance W
-        scatter them.
+        scatter them. With these, one half of the rows tells at which temperature the classes of
+        the other half are most probable.
 
         Parameters
         ----------
@@ -86,13 +96,21 @@ class BayesClasses:
         free = max(len(cells) - int(np.count_nonzero(n_kinds)), 1)
         spread = scattered.T @ scattered / free
         variances, axes = eigh(spread, within)
-        counts = np.bincount(y, minlength=n_classes) if shared else np.ones(n_classes)
-        return cls(
+        counts = np.ones(n_classes)
+        if shared:
+            counts = np.maximum(np.bincount(y, minlength=n_classes), 1)
+        model = cls(
             axes,
             np.maximum(variances - np.mean(1 / sizes), 0.0),
             np.broadcast_to(centers @ axes, (n_classes, len(axes))),
             n_classes * counts / counts.sum(),
         )
+        there = np.ones((table.n_tasks, int(y.max()) + 1), dtype=bool)
+        if not shared:
+            there = np.zeros_like(there)
+            there[cells[:, 0], cells[:, 1]] = True
+        data = TaskData(table, F, y)
+        return replace(model, temperature=model._best_temperature(data, cell, there))
 
     def posterior(
         self, F: Array, y: NDArray[np.int64], table: TaskTable, n_classes: int
@@ -152,8 +170,36 @@ class BayesClasses:
             seen = counts[codes, k]
             variance = 1 + self.between / (1 + seen[:, None] * self.between)
             distance = (Z - means[codes, k]) ** 2 / variance + np.log(variance)
-            scores[:, k] = np.log(seen + pseudocounts[k]) - distance.sum(axis=1) / 2
+            density = -distance.sum(axis=1) / 2
+            scores[:, k] = np.log(seen + pseudocounts[k]) + density / self.temperature
         return scores
+
+    def _best_temperature(
+        self, data: TaskData, cell: NDArray[np.int64], there: NDArray[np.bool_]
+    ) -> float:
+        """Return that at which every second row of a cell is most probable given the others."""
+        order = np.argsort(cell, kind="stable")
+        number = np.empty(len(cell), dtype=np.int64)
+        number[order] = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
+        known, held = data.keep(number % 2 == 0), data.keep(number % 2 == 1)
+        state = self.posterior(known.X, known.y, known.table, there.shape[1])
+        rows = np.flatnonzero(there[held.owners].sum(axis=1) > 1)
+        if not len(rows):
+            return 1.0
+        rows = rows[:: -(-len(rows) // _HELD_OUT)]
+        owners, truth = held.owners[rows], held.y[rows]
+        frequency, both = (
+            model.scores(held.X[rows], owners, *state)
+            for model in (replace(self, temperature=np.inf), self)
+        )
+        density = both - frequency
+        frequency = np.where(there[owners], frequency, -np.inf)
+
+        def loss(sharpness: float) -> float:
+            said = log_softmax(frequency + sharpness * density, axis=1)
+            return -float(said[np.arange(len(rows)), truth].mean())
+
+        return 1 / float(minimize_scalar(loss, bounds=(1 / _HOTTEST, 1.0), method="bounded").x)
 
     def _of(self, values: Array, n_classes: int) -> Array:
         """Return values for so many classes; new tasks may have more of their own than any yet."""

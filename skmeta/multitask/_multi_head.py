@@ -240,8 +240,9 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     probability ``p(y | f) ∝ π_y N(f; E[m_y], W + Cov[m_y])``; π_y counts the rows of the class in
     the task, and as many more as there are classes, shared out by the frequencies of a shared
     label set, or equally. A class that a task has not shown keeps its prior, so that no other head
-    is needed. It is more often right than the default, but too sure of itself where features are
-    far from Gaussian, as those of a small network are.
+    is needed. Where features are not Gaussian, such probabilities are too sure: log densities are
+    divided by the temperature at which one half of the training rows makes the classes of the
+    other half most probable. That takes away most of it, not all, for the network knows both.
 
     References
     ----------

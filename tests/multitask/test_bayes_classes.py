@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.neighbors import NearestCentroid
 from torch import nn
 
@@ -56,6 +59,7 @@ def test_the_prior_is_found_in_data_drawn_from_it(shared):
     within, between = in_features(classes)
     np.testing.assert_allclose(within, WITHIN, atol=0.1)
     np.testing.assert_allclose(between, BETWEEN, atol=0.2)
+    assert classes.temperature < 1.1
     centers = classes.centers @ np.linalg.inv(classes.axes)
     expected = CENTERS if shared else np.repeat(CENTERS[:1], 2, axis=0)
     np.testing.assert_allclose(centers, expected, atol=0.1)
@@ -64,7 +68,7 @@ def test_the_prior_is_found_in_data_drawn_from_it(shared):
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (4, 0), (0, 0)])
 def test_a_score_is_the_density_of_a_row_given_those_of_its_class(sizes):
     """By conditioning one Gaussian of all rows of a class, without any posterior of its mean."""
-    classes = learned(*drawn(40, 2, 5, 0, shared=True))
+    classes = replace(learned(*drawn(40, 2, 5, 0, shared=True)), temperature=1.0)
     within, between = in_features(classes)
     centers = classes.centers @ np.linalg.inv(classes.axes)
     random = np.random.default_rng(1)
@@ -131,6 +135,33 @@ def test_frequent_classes_are_expected_again():
     np.testing.assert_allclose(classes.pseudocounts, [0.2, 1.8])
     F, y, owner = drawn(100, 2, (2, 18), 0, shared=False)
     np.testing.assert_allclose(learned(F, y, owner, 1, shared=False).pseudocounts, [1.0])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_said_of_features_that_are_not_gaussian_is_cooled_down(shared):
+    """Classes that scatter by factors of their own have no covariance in common."""
+
+    def uneven(seed):
+        random = np.random.default_rng(seed)
+        owner, y = (a.ravel() for a in np.indices((100, 2, 10))[:2])
+        means = random.normal(size=(100, 2, 20))
+        scale = np.exp(random.normal(size=(100, 2, 1)))
+        rows = means[owner, y] + scale[owner, y] * random.normal(size=(len(y), 20))
+        return rows, y, owner
+
+    model = MultiHeadClassifier(head="bayes", label_sets="shared" if shared else "own", **GIVEN)
+    F, y, owner = uneven(0)
+    model.fit(F, y, groups=owner)
+    assert model.bayes_head_.temperature > 1.2
+    F, y, owner = uneven(1)
+    few = np.arange(len(y)) % 10 < 3
+    loss = {}
+    for temperature in (model.bayes_head_.temperature, 1.0):
+        model.bayes_head_ = replace(model.bayes_head_, temperature=temperature)
+        told = model.adapt(F[few], y[few], groups=owner[few])
+        loss[temperature] = log_loss(y[~few], told.predict_proba(F[~few], groups=owner[~few]))
+    first, without = loss.values()
+    assert first < 0.95 * without
 
 
 @pytest.mark.parametrize("learner", [MultiHeadClassifier, GoodEmbeddingClassifier])
