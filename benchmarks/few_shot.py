@@ -183,7 +183,13 @@ class UntilConvergence(Callback):
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         self.spent += _now() - self.began
         net.module_.eval()
+        # A Bayesian head is learned when training is over; until then the default one validates.
+        head = vars(self.model).get("head")
+        if head is not None:
+            self.model.set_params(head=None)
         hits = [self.validation.learner(self.model, k) for k in self.shots]
+        if head is not None:
+            self.model.set_params(head=head)
         accuracy = float(np.mean([self.validation.accuracy(h) for h in hits]))
         net.history.record("valid_accuracy", accuracy)  # for the scheduler, which comes next
         if accuracy > self.best["accuracy"]:

@@ -160,4 +160,4 @@ def shortened(estimator):
     """Return a clone that trains for a few updates, for checks that no training must pass."""
     given = estimator.get_params()
     steps = ("max_iter", "estimator__max_iter", "embedding__max_iter")
-    return clone(estimator).set_params(**{name: 5 for name in steps if name in given})
+    return clone(estimator).set_params(**{name: 3 for name in steps if name in given})

@@ -169,10 +169,10 @@ def test_what_is_said_of_features_that_are_not_gaussian_is_cooled_down(shared):
 def test_the_prior_helps_where_rows_are_few(learner, n_shots):
     gains = []
     for seed in range(5):
-        F, y, owner = drawn(60, 5, 10, seed, shared=False)
+        F, y, owner = drawn(40, 5, 10, seed, shared=False)
         model = learner(head="bayes", label_sets="own", **GIVEN).fit(F, y, groups=owner)
-        new, kinds, tasks = drawn(60, 5, n_shots + 10, 100 + seed, shared=False)
-        first = np.arange(len(kinds)) % (n_shots + 10) < n_shots
+        new, kinds, tasks = drawn(40, 5, n_shots + 5, 100 + seed, shared=False)
+        first = np.arange(len(kinds)) % (n_shots + 5) < n_shots
         rest = new[~first], kinds[~first]
         told = model.adapt(new[first], kinds[first], groups=tasks[first])
         plain = model.set_params(head=LogisticRegression())
