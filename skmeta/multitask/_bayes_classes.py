@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.covariance import ledoit_wolf
 
-from skmeta.tasks import TaskData, TaskTable
+from skmeta.tasks import TaskData, TaskTable, local_classes
 
 __all__ = ["BayesClasses"]
 
@@ -105,11 +105,10 @@ class BayesClasses:
             np.broadcast_to(centers @ axes, (n_classes, len(axes))),
             n_classes * counts / counts.sum(),
         )
-        there = np.ones((table.n_tasks, int(y.max()) + 1), dtype=bool)
+        data, there = TaskData(table, F, y), np.ones((table.n_tasks, n_classes), dtype=bool)
         if not shared:
-            there = np.zeros_like(there)
-            there[cells[:, 0], cells[:, 1]] = True
-        data = TaskData(table, F, y)
+            data, ways = local_classes(data, int(y.max()) + 1)
+            there = ways >= 0
         return replace(model, temperature=model._best_temperature(data, cell, there))
 
     def posterior(
