@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from skmeta.auto._base import BaseAutoMeta
 from skmeta.auto._candidates import default_regressors
 from skmeta.auto._pooled import PooledRegressor
-from skmeta.base import BaseMetaLearner, MetaRegressorMixin, State
+from skmeta.base import BaseMetaLearner, ErrorBarsMixin, State
 from skmeta.tasks import TaskData
 
 __all__ = ["AutoMetaRegressor"]
 
 
-class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
+class AutoMetaRegressor(ErrorBarsMixin, BaseAutoMeta):
     """Try a few learners on tasks held out, and be the one that suits the tasks.
 
     Pick it when you do not know yet which learner to pick. Whole tasks are held out, a few rows of
@@ -113,6 +113,8 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
     Where no two tasks can be held out, or every candidate fails on the folds, the first candidate
     that can be fitted to all rows is taken.
 
+    `predict` gives standard deviations only if the chosen candidate does, and is no pipeline.
+
     References
     ----------
     .. [1] L. Breiman, J. Friedman, R. Olshen, C. Stone (1984). Classification and regression
@@ -163,31 +165,6 @@ class AutoMetaRegressor(MetaRegressorMixin, BaseAutoMeta):
         self.unseen = unseen
         self.random_state = random_state
         self.verbose = verbose
-
-    def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
-        """Predict each row by the model of its task.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_samples, n_features)
-            Rows, with the task column if `task_column` names one.
-        groups : array-like of shape (n_samples,), default=None
-            The task of each row.
-        return_std : bool, default=False
-            Whether to return the standard deviation of a new observation too; only if the chosen
-            candidate does, and is no pipeline.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions.
-        std : ndarray of the same shape
-            Standard deviations, noise included; only with `return_std`.
-        """
-        if not return_std:
-            return super().predict(X, groups)
-        both = self._by_passes(X, groups, self._mean_and_std)
-        return self._shape(both[:, 0]), self._shape(both[:, 1])
 
     @property
     def _variance_is_label_free(self) -> bool:  # type: ignore[override]

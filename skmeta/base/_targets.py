@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from skmeta.base._learner import BaseMetaLearner, State, groups_keyword
 from skmeta.tasks import TaskData, local_classes
 
-__all__ = ["MetaClassifierMixin", "MetaRegressorMixin"]
+__all__ = ["ErrorBarsMixin", "MetaClassifierMixin", "MetaRegressorMixin"]
 
 
 class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):
@@ -83,6 +84,40 @@ class MetaRegressorMixin(RegressorMixin, BaseMetaLearner):
 
     def _shape(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return outputs[:, 0] if self._single_output else outputs
+
+
+class ErrorBarsMixin(MetaRegressorMixin):
+    """Regressors that say how far a new observation may be from its prediction."""
+
+    def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
+        """Predict each row by the model of its task.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_samples, n_features)
+            Rows, with the task column if `task_column` names one.
+        groups : array-like of shape (n_samples,), default=None
+            The task of each row.
+        return_std : bool, default=False
+            Whether to return the standard deviation of a new observation too.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, in the float type of X.
+        std : ndarray of the same shape
+            Standard deviations of new observations, noise included; only with `return_std`.
+        """
+        if not return_std:
+            return super().predict(X, groups)
+        both = self._by_passes(X, groups, self._mean_and_std)
+        return self._shape(both[:, 0]), self._shape(both[:, 1])
+
+    @abstractmethod
+    def _mean_and_std(
+        self, state: State, X: NDArray[Any], codes: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        """Return means and standard deviations, shape (n_samples, 2, n_outputs)."""
 
 
 class MetaClassifierMixin(ClassifierMixin, BaseMetaLearner):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import get_tags
 
-from skmeta.base import MetaRegressorMixin, State
+from skmeta.base import ErrorBarsMixin, State
 from skmeta.empirical_bayes._base import BaseEmpiricalBayes
 from skmeta.empirical_bayes._mixed_model import fit_prior, starting_prior
 from skmeta.empirical_bayes._posterior import posterior
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 _ROWS_PER_COEFFICIENT = 4  # with fewer, the pooled coefficients are shrunk as well
 
 
-class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
+class EmpiricalBayesRegressor(ErrorBarsMixin, BaseEmpiricalBayes):
     """Linear regression whose coefficients vary between tasks around a common mean.
 
     The coefficients of a task are a draw ``w ~ N(w0, Ω)``, its targets ``y = [1, x]'w + ε`` with
@@ -129,30 +129,6 @@ class EmpiricalBayesRegressor(MetaRegressorMixin, BaseEmpiricalBayes):
         if self.offset is not None:
             tags.target_tags.multi_output = get_tags(self.offset).target_tags.multi_output
         return tags
-
-    def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
-        """Predict each row by the posterior of its task.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_samples, n_features)
-            Rows, with the task column if `task_column` names one.
-        groups : array-like of shape (n_samples,), default=None
-            The task of each row.
-        return_std : bool, default=False
-            Whether to return the standard deviation of a new observation too.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Posterior means.
-        std : ndarray of the same shape
-            Standard deviations of new observations, noise included; only with `return_std`.
-        """
-        if not return_std:
-            return super().predict(X, groups)
-        both = self._by_passes(X, groups, self._mean_and_std)
-        return self._shape(both[:, 0]), self._shape(both[:, 1])
 
     def _mean_and_std(
         self, state: State, X: NDArray[Any], codes: NDArray[np.int64]

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Kernel, Matern
 from sklearn.utils.validation import check_scalar
 
-from skmeta.base import BaseMetaLearner, MetaRegressorMixin, State
+from skmeta.base import BaseMetaLearner, ErrorBarsMixin, State
 from skmeta.gaussian_process._coregionalization import Coregionalization, maximise_posterior
 from skmeta.gaussian_process._process import AdaptedTasks, ConditionedProcess
 from skmeta.tasks import TaskData, row_keys
@@ -26,7 +26,7 @@ _ROUNDING = 1e-13  # a column that varies by less, relatively, is constant
 _STATE_BYTES = 256 << 20  # of adapted tasks held at once; more are adapted again when asked for
 
 
-class MultiTaskGaussianProcessRegressor(MetaRegressorMixin, BaseMetaLearner):
+class MultiTaskGaussianProcessRegressor(ErrorBarsMixin, BaseMetaLearner):
     """One Gaussian process over the rows of all tasks (intrinsic coregionalization model).
 
     A task t has a function f_t, its targets are ``y = m + f_t(x) + ε`` with ``ε ~ N(0, σ²)``, and
@@ -127,30 +127,6 @@ class MultiTaskGaussianProcessRegressor(MetaRegressorMixin, BaseMetaLearner):
         self.max_iter = max_iter
         self.task_column = task_column
         self.unseen = unseen
-
-    def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
-        """Predict each row by the process of its task.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_samples, n_features)
-            Rows, with the task column if `task_column` names one.
-        groups : array-like of shape (n_samples,), default=None
-            The task of each row.
-        return_std : bool, default=False
-            Whether to return the standard deviation of a new observation too.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Posterior means.
-        std : ndarray of the same shape
-            Standard deviations of new observations, noise included; only with `return_std`.
-        """
-        if not return_std:
-            return super().predict(X, groups)
-        both = self._by_passes(X, groups, self._mean_and_std)
-        return self._shape(both[:, 0]), self._shape(both[:, 1])
 
     def _fit_prior(self, data: TaskData) -> None:
         check_scalar(self.rank, "rank", Integral, min_val=1)
