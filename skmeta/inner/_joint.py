@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -73,11 +71,9 @@ class JointHeads(SharedFeatures):
         super().__init__(body, n_features_in, unit_norm=unit_norm)
         self.by_class = by_class
         self.own_parameters = () if by_class else ("heads",)  # tasks share classes
-        if by_class:
-            self.heads = nn.Parameter(torch.empty(n_heads, self.width))
-            nn.init.kaiming_uniform_(self.heads, a=math.sqrt(5))
-        else:
-            self.heads = nn.Parameter(torch.zeros(n_heads, self.width + 1, n_outputs))
+        shape = (n_heads, self.width) if by_class else (n_heads, self.width + 1, n_outputs)
+        # Random rows of hundreds of classes would first teach the body to undo their noise.
+        self.heads = nn.Parameter(torch.zeros(shape))
 
     def forward(self, episode: Episode) -> Tensor:
         """Predict the query rows by the heads of their tasks."""

@@ -82,6 +82,9 @@ class _MergedClasses(_Pooled):
         temperature: float,
     ) -> None:
         super().__init__(body, n_features_in, n_outputs, unit_norm=unit_norm)
+        # Random rows of hundreds of classes would first teach the body to undo their noise.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
         self.alpha = alpha
         self.beta = beta
         self.temperature = temperature
@@ -260,7 +263,8 @@ class GoodEmbeddingClassifier(FeatureHeadsClassifier):
     temperature T; the factor T² and the order of the two are those of the authors' code. A student
     starts from weights of its own. The authors train with SGD, momentum and weight decay on images
     and fit heads on five augmented copies of the support; here the optimizer is Adam, and rows of
-    tables are taken as they are.
+    tables are taken as they are. Rows of classes start at 0, all classes equally probable: with
+    hundreds of classes the body then learns from the first step on.
 
     A task of a shared label set whose rows show one class only, or no row at all, is predicted by
     a head fitted on the rows of all training tasks.

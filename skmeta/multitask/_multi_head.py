@@ -198,7 +198,7 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
     The multi-task route to few-shot classification: a network body with features of length 1 is
     trained with one linear head for each training task, by plain first-order gradient descent. A
     new task fits `head` on the features of its rows. With `n_way`, episodes of classes are trained
-    instead, and one matrix with a row for each class serves as the heads of all of them.
+    instead, and one matrix with a row for each class, 0 at first, serves as the heads of all.
 
     Pick it for classes that change from task to task, where new tasks show different numbers of
     rows: one training serves them all, and costs no more than that of a closed-form head for one

@@ -96,6 +96,16 @@ def test_tasks_play_no_part_in_training(classes):
     torch.testing.assert_close(*weights, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "model", [GoodEmbeddingClassifier(), MultiHeadClassifier(n_way=4)], ids=["rfs", "multi-head"]
+)
+def test_all_classes_are_equally_probable_before_training(classes, model):
+    model = clone(model).set_params(**SHORT).set_params(max_iter=1)
+    model.fit(classes.data, classes.target)
+    n_classes = 4 if model.n_way else len(np.unique(classes.target))
+    assert model.net_.history[0, "train_loss"] == pytest.approx(np.log(n_classes), rel=1e-6)
+
+
 def test_it_is_ordinary_training_on_all_rows():
     """With all rows in each minibatch, plain gradient descent on the mean cross-entropy."""
     tasks = skmeta.make_classification_tasks(10, 16, 3, random_state=0)
@@ -115,7 +125,9 @@ def test_it_is_ordinary_training_on_all_rows():
 def merged(**params):
     torch.manual_seed(0)
     given = {"alpha": 0.0, "beta": 1.0, "temperature": 1.0, **params}
-    return _MergedClasses(nn.Linear(3, 5), 3, 4, unit_norm=True, **given).double()
+    module = _MergedClasses(nn.Linear(3, 5), 3, 4, unit_norm=True, **given).double()
+    nn.init.normal_(module.head.weight)  # equal logits would hide mistakes
+    return module
 
 
 def classes_of_rows():
