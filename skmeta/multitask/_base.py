@@ -31,6 +31,7 @@ class FeatureHeads(BaseDeepLearner):
 
     head: Any = None
 
+    _named_heads = tuple[str, ...]()  # those that skmeta brings
     _pooled_head = None
     _n_validation_episodes = 16, 64  # a head is fitted for each
 
@@ -47,6 +48,12 @@ class FeatureHeads(BaseDeepLearner):
     @property
     def _tasks_per_pass(self) -> int:
         return 1 << 17
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if isinstance(self.head, str) and self.head not in self._named_heads:
+            allowed = " or ".join([*map(repr, self._named_heads), "a scikit-learn estimator"])
+            raise ValueError(f"head={self.head!r} must be {allowed}.")
 
     def _finish(self, data: TaskData, quick: bool = False) -> None:
         tasks = cast(MeanOverTasks, self.net_.criterion_).trusted(data.table.n_tasks)
@@ -114,6 +121,7 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
 
     normalize_features: bool = True
 
+    _named_heads = ("bayes",)
     _strength = 1.0  # C of the logistic regression that is the head by default
 
     @property
@@ -130,11 +138,6 @@ class FeatureHeadsClassifier(DeepClassifierMixin, FeatureHeads):
     def _fits_at_once(self) -> bool:
         # Only with short features few steps suffice, whose curvature is bounded beforehand.
         return self.head is None and self.normalize_features
-
-    def _fit_prior(self, data: TaskData) -> None:
-        if self._is_bayes and self.head != "bayes":
-            raise ValueError(f"head={self.head!r} must be 'bayes' or a scikit-learn classifier.")
-        super()._fit_prior(data)
 
     def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         self._pooled_head = None

@@ -162,16 +162,22 @@ class BayesClasses:
         scores : ndarray of shape (n_samples, n_classes)
             Up to what all classes of a row have in common.
         """
+        frequency, density = self._terms(F, codes, means, counts)
+        return frequency + density / self.temperature
+
+    def _terms(
+        self, F: Array, codes: NDArray[np.int64], means: Array, counts: Array
+    ) -> tuple[Array, Array]:
+        """Return both terms of `scores`, at temperature 1."""
         Z, n_classes = F @ self.axes, counts.shape[1]
-        scores = np.empty((len(Z), n_classes))
-        pseudocounts = self._of(self.pseudocounts, n_classes)
+        density = np.empty((len(Z), n_classes))
         for k in range(n_classes):
-            seen = counts[codes, k]
-            variance = 1 + self.between / (1 + seen[:, None] * self.between)
+            seen = counts[codes, k, None]
+            variance = 1 + self.between / (1 + seen * self.between)
             distance = (Z - means[codes, k]) ** 2 / variance + np.log(variance)
-            density = -distance.sum(axis=1) / 2
-            scores[:, k] = np.log(seen + pseudocounts[k]) + density / self.temperature
-        return scores
+            density[:, k] = -distance.sum(axis=1) / 2
+        frequency = np.log(counts + self._of(self.pseudocounts, n_classes))
+        return frequency[codes], density
 
     def _best_temperature(
         self, data: TaskData, cell: NDArray[np.int64], there: NDArray[np.bool_]
@@ -187,11 +193,7 @@ class BayesClasses:
             return 1.0
         rows = rows[:: -(-len(rows) // _HELD_OUT)]
         owners, truth = held.owners[rows], held.y[rows]
-        frequency, both = (
-            model.scores(held.X[rows], owners, *state)
-            for model in (replace(self, temperature=np.inf), self)
-        )
-        density = both - frequency
+        frequency, density = self._terms(held.X[rows], owners, *state)
         frequency = np.where(there[owners], frequency, -np.inf)
 
         def loss(sharpness: float) -> float:

@@ -105,6 +105,8 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
 
     head: Any = "bayes"
 
+    _named_heads = ("bayes",)
+
     def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
         """Predict each row by the head of its task.
 
@@ -147,11 +149,6 @@ class MultiHeadRegressor(FeatureHeadsRegressor, _MultiHead):
     def _design(self, X: NDArray[Any]) -> Array:
         F = self._features(X)
         return np.column_stack([np.ones(len(F)), F])
-
-    def _fit_prior(self, data: TaskData) -> None:
-        if self._is_bayes and self.head != "bayes":
-            raise ValueError(f"head={self.head!r} must be 'bayes' or a scikit-learn regressor.")
-        super()._fit_prior(data)
 
     def _learn_heads(self, data: TaskData, tasks: NDArray[np.int64], quick: bool) -> None:
         if not self._is_bayes:

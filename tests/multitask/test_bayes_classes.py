@@ -14,7 +14,12 @@ from sklearn.neighbors import NearestCentroid
 from torch import nn
 
 import skmeta
-from skmeta import GoodEmbeddingClassifier, MultiHeadClassifier
+from skmeta import (
+    GoodEmbeddingClassifier,
+    GoodEmbeddingRegressor,
+    MultiHeadClassifier,
+    MultiHeadRegressor,
+)
 from skmeta.multitask._bayes_classes import BayesClasses
 from skmeta.tasks import TaskTable
 
@@ -183,7 +188,16 @@ def test_the_prior_helps_where_rows_are_few(learner, n_shots):
     assert min(gains) > 0
 
 
-def test_a_wrong_head_is_named():
+@pytest.mark.parametrize(
+    ("learner", "allowed"),
+    [
+        (MultiHeadClassifier, "'bayes' or a"),
+        (MultiHeadRegressor, "'bayes' or a"),
+        (GoodEmbeddingClassifier, "'bayes' or a"),
+        (GoodEmbeddingRegressor, "a"),
+    ],
+)
+def test_a_wrong_head_is_named(learner, allowed):
     F, y, owner = drawn(5, 2, 5, 0, shared=True)
-    with pytest.raises(ValueError, match="head='ridge' must be 'bayes' or"):
-        MultiHeadClassifier(head="ridge", **GIVEN).fit(F, y, groups=owner)
+    with pytest.raises(ValueError, match=f"head='ridge' must be {allowed} scikit-learn estimator"):
+        learner(head="ridge", max_iter=1).fit(F, y, groups=owner)
