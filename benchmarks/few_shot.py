@@ -5,41 +5,47 @@
 Georgian and Lao letters. Each meta-update sees 120 images, whatever the learner.
 
     python benchmarks/few_shot.py --seeds 0 1 2 --json docs/few_shot.json
-    python benchmarks/few_shot.py --report docs/few_shot.json --markdown docs/few_shot.md
+    python benchmarks/few_shot.py --report docs/few_shot.json --markdown docs/few_shot.md \
+        --picture docs/few_shot.png
 
 Settings were chosen on the Cyrillic letters, such as
 
     python benchmarks/few_shot.py --validation --learner "ridge head" --set lr=0.003
 
-With `--converge K` each learner trains until K validations in a row, on the Cyrillic letters, find
-no better accuracy, at most `--updates`; its best weights are tested, and the seconds are those of
-training up to them:
+How accuracy grows with the budget, and when each learner has converged by these letters, with
 
-    python benchmarks/few_shot.py --converge 15 --updates 20000 --seeds 0 1 2 \
-        --json docs/few_shot_converged.json
+    python benchmarks/few_shot.py --seeds 0 1 2 --updates 350 1400 2800 5600 \
+        --learner "multi-head, B" --learner "RFS, B" --learner SVM --learner proto \
+        --json docs/few_shot.json
 
-A run takes some twelve minutes for each seed on one core, five of them MAML's; `--learner` takes
-those whose names start so. With `--json` a run keeps what the file already has
-of other learners and seeds, and is written after each training; several files merge in `--report`.
+`--report` then draws it too (`--picture docs/few_shot.png`).
+
+A run of 700 updates takes some twelve minutes for each seed on one core, five of them MAML's;
+`--learner` takes those whose names start so. With `--json` a run keeps what the file already has of
+other learners, seeds and budgets, and is written after each training; several files merge in
+`--report`.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import copy
+import itertools
 import json
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 import skmeta
 from skmeta.modules import Conv4
@@ -48,11 +54,12 @@ from skmeta.tasks import EpisodeSampler, TaskData
 N_WAY = 5
 SHOTS = (1, 5)
 N_TEST = 600
-N_VALIDATION = 90  # episodes of each validation
-PLATEAU, DECAY = 4, 0.1  # validations without a gain after which the rate falls, and its factor
+N_VALIDATION = 300
+LEAST_GAIN = 0.5  # points of validation that twice the budget brings before convergence
 AT_ONCE = 30  # episodes adapted in one call: those of 600 have gigabytes of activations
 N_QUERIES = 5  # of each class; no more are left of a class of 8 drawings than 3
 UPDATES = 700
+PEAK = 0.03  # of the rate of Adam
 CHANNELS = 16
 IMAGES = 120  # of a meta-update
 # Four episodes of 5 x (1 + 5) images, three of 5 x (5 + 3): no class is too small for them.
@@ -60,38 +67,33 @@ EPISODES = {
     1: {"n_shots": 1, "n_queries": 5, "meta_batch_size": 4},
     5: {"n_shots": 5, "n_queries": 3, "meta_batch_size": 3},
 }
-MULTI, SVM = "multi-head", "SVM head"
-TENTH = ", a tenth of the images"
+MULTI, SVM, UNTRAINED = "multi-head", "SVM head", "untrained Conv4, logistic head"
 BAYES = ", Bayesian head"
 
 
-def learners() -> dict[str, tuple[Any, bool, float]]:
-    """Return by name the learner, whether it trains by episodes, and its share of the updates."""
+def learners() -> dict[str, tuple[Any, bool]]:
+    """Return the learners by name, and whether they train by episodes."""
     wide = {"n_way": 40, "n_queries": 1, "meta_batch_size": 3}
-    multi = skmeta.MultiHeadClassifier(**wide, normalize_features=False, lr=1e-2)
-    merged = {"n_way": N_WAY, "n_queries": 4, "meta_batch_size": 30, "lr": 1e-2}  # of all classes
-    episodes = {"n_way": N_WAY, "lr": 1e-2}
-    svm = skmeta.SVMHeadClassifier(**episodes)
+    multi = skmeta.MultiHeadClassifier(**wide, normalize_features=False, lr=PEAK)
+    merged = {"n_way": N_WAY, "n_queries": 4, "meta_batch_size": 30, "lr": PEAK}  # of all classes
+    rfs = skmeta.GoodEmbeddingClassifier(**merged)
+    episodes = {"n_way": N_WAY, "lr": PEAK}
+    steps = {"n_way": N_WAY, "lr": 0.01}
+    anil = skmeta.ANILClassifier(**steps, n_inner_steps=5, inner_lr=0.1)
+    maml = skmeta.MAMLClassifier(**steps, n_inner_steps=3, inner_lr=0.4, learn_inner_lr=True)
     return {
-        MULTI: (multi, False, 1.0),
-        MULTI + BAYES: (clone(multi).set_params(head="bayes"), False, 1.0),
-        "RFS": (skmeta.GoodEmbeddingClassifier(**merged), False, 1.0),
-        "RFS" + BAYES: (skmeta.GoodEmbeddingClassifier(head="bayes", **merged), False, 1.0),
-        SVM: (svm, True, 1.0),
-        "ridge head": (skmeta.RidgeHeadClassifier(**episodes), True, 1.0),
-        "prototypes": (skmeta.PrototypicalClassifier(**episodes), True, 1.0),
-        "ANIL": (skmeta.ANILClassifier(**episodes, n_inner_steps=5, inner_lr=0.1), True, 1.0),
-        "MAML": (
-            skmeta.MAMLClassifier(**episodes, n_inner_steps=3, inner_lr=0.4, learn_inner_lr=True),
-            True, 1.0,
-        ),
-        MULTI + TENTH: (multi, False, 0.1),
-        SVM + TENTH: (svm, True, 0.1),
-        "untrained Conv4, logistic head": (multi, False, 0.0),
-        "distilled RFS": (
-            skmeta.GoodEmbeddingClassifier(**merged, n_distillations=1), False, 1.0,
-        ),
-    }  # fmt: skip
+        UNTRAINED: (multi, False),
+        MULTI: (multi, False),
+        MULTI + BAYES: (clone(multi).set_params(head="bayes"), False),
+        "RFS": (rfs, False),
+        "RFS" + BAYES: (clone(rfs).set_params(head="bayes"), False),
+        "distilled RFS": (clone(rfs).set_params(n_distillations=1), False),
+        SVM: (skmeta.SVMHeadClassifier(**episodes), True),
+        "ridge head": (skmeta.RidgeHeadClassifier(**episodes), True),
+        "prototypes": (skmeta.PrototypicalClassifier(**episodes), True),
+        "ANIL": (anil, True),
+        "MAML": (maml, True),
+    }
 
 
 class Test:
@@ -152,94 +154,17 @@ class Test:
         return self.hits(predicted)
 
 
-class UntilConvergence(Callback):
-    """Validate after each epoch, stop when `patience` of them bring no gain, keep the best.
-
-    Parameters
-    ----------
-    model : estimator
-        What is trained: during `fit` it can already adapt.
-    validation : Test
-        The episodes.
-    shots : tuple of int
-        Their numbers of shots; the mean of the accuracies counts.
-    patience : int
-        Validations.
-    """
-
-    def __init__(self, model: Any, validation: Test, shots: tuple[int, ...], patience: int) -> None:
-        self.model = model
-        self.validation = validation
-        self.shots = shots
-        self.patience = patience
-
-    def on_train_begin(self, net: Any, **_: Any) -> None:
-        self.best: dict[str, Any] = {"accuracy": -1.0}
-        self.spent = np.zeros(2)  # seconds of training, of the clock and of the processor
-
-    def on_epoch_begin(self, net: Any, **_: Any) -> None:
-        self.began = _now()
-
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
-        self.spent += _now() - self.began
-        net.module_.eval()
-        # A Bayesian head is learned when training is over; until then the default one validates.
-        head = vars(self.model).get("head")
-        if head is not None:
-            self.model.set_params(head=None)
-        hits = [self.validation.learner(self.model, k) for k in self.shots]
-        if head is not None:
-            self.model.set_params(head=head)
-        accuracy = float(np.mean([self.validation.accuracy(h) for h in hits]))
-        net.history.record("valid_accuracy", accuracy)  # for the scheduler, which comes next
-        if accuracy > self.best["accuracy"]:
-            self.best = {
-                "accuracy": accuracy,
-                "epoch": len(net.history),
-                "updates": net.n_updates_,
-                "spent": self.spent.copy(),
-                "weights": copy.deepcopy(net.module_.state_dict()),
-            }
-        elif len(net.history) - self.best["epoch"] >= self.patience:
-            raise KeyboardInterrupt  # which skorch takes as the end of training
-
-    def on_train_end(self, net: Any, **_: Any) -> None:
-        net.module_.load_state_dict(self.best["weights"])
-
-
 def _now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def converged(
-    model: Any, glyphs: Any, validation: Test, shots: tuple[int, ...], patience: int
-) -> tuple[Any, dict[str, Any]]:
-    """Return a learner with its best weights, and what it took to find them."""
-    until = UntilConvergence(model, validation, shots, patience)
-    falling = LRScheduler(
-        "ReduceLROnPlateau",
-        monitor="valid_accuracy",
-        mode="max",
-        factor=DECAY,
-        patience=PLATEAU,
-    )
-    model.set_params(module=Conv4, callbacks=[("until", until), ("falling", falling)])
-    model.fit(glyphs.data, glyphs.target, groups=glyphs.groups)
-    seconds, cpu = until.best["spent"].tolist()
-    return model, {
-        "seconds": seconds,
-        "cpu": cpu,
-        "stopped": model.n_iter_,
-        "best": until.best["updates"],
-        "valid": until.best["accuracy"],
-    }
-
-
 def fitted(model: Any, glyphs: Any) -> tuple[Any, dict[str, Any]]:
     """Return a fitted learner, and the seconds it took: of the clock and of the processor."""
-    n_epochs = -(-model.max_iter // max(1, -(-model.max_iter // 100)))
-    decay = LRScheduler("CosineAnnealingLR", T_max=max(1, n_epochs))  # to 0, in epochs of a fit
-    model.set_params(module=Conv4, callbacks=[("decay", decay)])
+    n_steps = model.max_iter + 1  # the rate after the last update counts
+    rate: Any = partial(LRScheduler, OneCycleLR, max_lr=model.lr, total_steps=n_steps)
+    if isinstance(model, skmeta.MAMLClassifier):  # which bears no such peak
+        rate = partial(LRScheduler, CosineAnnealingLR, T_max=n_steps)
+    model.set_params(module=Conv4, callbacks=[("rate", rate(step_every="batch"))])
     began = _now()
     model.fit(glyphs.data, glyphs.target, groups=glyphs.groups)
     seconds, cpu = (_now() - began).tolist()
@@ -269,8 +194,7 @@ def summary(rows: list[dict[str, Any]], name: str, n_shots: int) -> dict[str, An
         "mean": episodes.mean(),
         "seeds": [100 * np.mean(np.divide(r["hits"], r["asked"])) for r in same],
         "cpu": np.mean([r["cpu"] for r in same]),
-        "updates": same[0]["updates"],
-        "best": np.mean([r.get("best", r["updates"]) for r in same]),
+        "valid": np.mean([r["valid"] for r in same]),
     }
 
 
@@ -283,7 +207,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(row["learner"] for row in rows))
     seeds = sorted({row["seed"] for row in rows})
     cells = {(name, k): summary(rows, name, k) for name in names for k in SHOTS}
-    episodic = {name for name, (_, by_episodes, _) in learners().items() if by_episodes}
+    episodic = {name for name, (_, by_episodes) in learners().items() if by_episodes}
     best = {
         k: max(
             (name for name in names if name in episodic and cells[name, k]),
@@ -328,8 +252,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 alike = [r for r in rows if r["seed"] in own or not trained]
                 gap = cell["episodes"] - summary(alike, best[k], k)["episodes"]
                 accuracy.append(f"{gap.mean():+.1f} ± {half_width(gap):.1f}")
-            updates = f" ({cell['best']:.0f} updates)" if cell["best"] != cell["updates"] else ""
-            seconds.append(f"{cell['cpu']:.0f}{updates}" if cell["cpu"] else "-")
+            seconds.append(f"{cell['cpu']:.0f}" if cell["cpu"] else "-")
         total, reference = both(name), both(SVM)
         seconds.append(f"{total:.0f}" if total else "-")
         seconds.append(f"{reference / total:.1f}" if total and total > 1 and reference else "-")
@@ -337,22 +260,83 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def curves(rows: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return by learner and budget the accuracies and seconds, of learners with several budgets.
+
+    Seconds are those of the trainings for both shots. A learner has converged with the smallest
+    budget after which twice as much brings less than `LEAST_GAIN` points of validation.
+    """
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for name, (_, by_episodes) in learners().items():
+        own = [r for r in rows if r["learner"] == name]
+        budgets = sorted({r["updates"] for r in own})
+        if len(budgets) < 2:
+            continue
+        found[name] = {}
+        for budget in budgets:
+            cells = [summary([r for r in own if r["updates"] == budget], name, k) for k in SHOTS]
+            found[name][budget] = {
+                "accuracy": [cell["episodes"] for cell in cells],
+                "seconds": sum(cell["cpu"] for cell in cells) if by_episodes else cells[0]["cpu"],
+                "valid": np.mean([cell["valid"] for cell in cells]),
+            }
+        valid = [100 * cell["valid"] for cell in found[name].values()]
+        enough = [i for i, gain in enumerate(np.diff(valid)) if gain < LEAST_GAIN]
+        for i, cell in enumerate(found[name].values()):
+            cell["converged"] = i == (enough[0] if enough else None)
+    return found
+
+
+def budgets_table(rows: list[dict[str, Any]]) -> str:
+    """Return the table of accuracy and seconds by budget."""
+    heads = " | ".join(f"{k}-shot, %" for k in SHOTS)
+    lines = [
+        f"| learner | updates | {heads} | both, s | validation, % | converged |",
+        "|---|---|" + "---|" * (len(SHOTS) + 3),
+    ]
+    for name, cells in curves(rows).items():
+        for budget, cell in cells.items():
+            accuracy = [f"{e.mean():.1f} ± {half_width(e):.1f}" for e in cell["accuracy"]]
+            end = f"{cell['seconds']:.0f} | {100 * cell['valid']:.1f} | {'*' * cell['converged']}"
+            lines.append(f"| {name} | {budget} | {' | '.join(accuracy)} | {end} |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw accuracy by seconds of training."""
+    figure, axes = plt.subplots(1, len(SHOTS), figsize=(10, 4.2), sharex=True, layout="constrained")
+    for name, cells in curves(rows).items():
+        seconds = [cell["seconds"] for cell in cells.values()]
+        for k, axis in enumerate(axes):
+            accuracy = [cell["accuracy"][k] for cell in cells.values()]
+            mean = np.mean(accuracy, axis=1)
+            error = [half_width(episodes) for episodes in accuracy]
+            axis.errorbar(seconds, mean, error, marker="o", capsize=2, label=name)
+            there = [i for i, cell in enumerate(cells.values()) if cell["converged"]]
+            axis.plot(
+                np.take(seconds, there), mean[there], "o",
+                markersize=12, markerfacecolor="none", color=axis.containers[-1][0].get_color(),
+            )  # fmt: skip
+    for shots, axis in zip(SHOTS, axes, strict=True):
+        axis.set(xscale="log", xlabel="training for both shots, s", ylabel="accuracy, %")
+        axis.set_title(f"5-way {shots}-shot")
+    axes[0].legend()
+    figure.savefig(path, dpi=100)
+
+
 def page(rows: list[dict[str, Any]]) -> str:
-    settings = {(row["updates"], row["channels"]) for row in rows}
-    trained = [row for row in rows if not row["learner"].startswith("raw pixels")]
+    usual = [row for row in rows if row["updates"] == UPDATES]
+    trained = [row for row in usual if row["cpu"]]
     seeds = sorted({row["seed"] for row in trained})
-    if any("best" in row for row in rows):
-        title = f"seeds {seeds}, {trained[0]['channels']} channels"
-        head = "# Few-shot letters, trained to convergence"
-        return f"{head}\n\n{CONVERGED}\n\n## Results, {title}\n\n{table(rows)}\n"
     alone = np.mean([row["body"] for row in trained])
-    (updates, channels), *others = settings
-    if others:
-        raise SystemExit(f"the files have several budgets: {sorted(settings)}")
-    title = f"seeds {seeds}, {updates} meta-updates of {IMAGES} images, {channels} channels"
+    title = (
+        f"seeds {seeds}, {UPDATES} meta-updates of {IMAGES} images, "
+        f"{trained[0]['channels']} channels"
+    )
     return (
-        f"# Few-shot letters\n\n{INTRODUCTION}\n\n## Results, {title}\n\n{table(rows)}\n\n"
-        f"The body alone, forward and backward on as many images: {alone:.0f} s.\n\n{CONCLUSIONS}\n"
+        f"# Few-shot letters\n\n{INTRODUCTION}\n\n## Results, {title}\n\n{table(usual)}\n\n"
+        f"The body alone, forward and backward on as many images: {alone:.0f} s.\n\n"
+        f"## Accuracy by budget\n\n{BUDGETS}\n\n{budgets_table(rows)}\n\n{CONCLUSIONS}\n"
     )
 
 
@@ -409,35 +393,27 @@ episodes have the advantage that their loss is the test's. [Trained to
 convergence](few_shot_converged.md), all are better, RFS is there in a sixth of the SVM head's time,
 and the distances to the best remain."""
 
-CONVERGED = """\
-As for [few-shot letters](few_shot.md), but each learner trains until 15 validations in a row bring
-no gain in accuracy, at most 20,000 meta-updates. There is one every 200 updates, on 90 episodes of
-Cyrillic letters, and after four without a gain the rate falls to a tenth. The weights that were
-best there are tested, and seconds are those of the processor up to them. A Bayesian head is
-learned when training is over; until then a logistic regression validates. Each seed is some 50
-minutes of all these learners; some have one.
-
-RFS with the Bayesian head is there in a sixth of the SVM head's time for both shots, a point behind
-the best with five shots and 2.4 with one. The multi-head learner takes longer, and is no worse."""
+BUDGETS = """\
+TODO"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--learner", action="append", help="names that start so; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and episodes")
-    parser.add_argument("--updates", type=int, default=UPDATES, help="meta-updates of 120 images")
+    parser.add_argument(
+        "--updates", type=int, nargs="+", default=[UPDATES], help="meta-updates of 120 images"
+    )
     parser.add_argument("--channels", type=int, default=CHANNELS, help="of each convolution")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--validation", action="store_true", help="test on the Cyrillic letters")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of learners"
     )
-    parser.add_argument(
-        "--converge", type=int, metavar="K", help="train until K validations bring no gain"
-    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--report", type=Path, nargs="+", help="print the page of earlier runs")
     parser.add_argument("--markdown", type=Path, help="write the page there")
+    parser.add_argument("--picture", type=Path, help="draw accuracy by seconds there")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     if arguments.report:
@@ -446,11 +422,14 @@ def main() -> None:
         if arguments.json and arguments.json.exists():
             rows = json.loads(arguments.json.read_text())
         run(arguments, rows)
-    text = page(rows) if arguments.report or arguments.markdown else table(rows)
+    if arguments.picture:
+        draw(rows, arguments.picture)
     if arguments.markdown:
-        arguments.markdown.write_text(text)
+        arguments.markdown.write_text(page(rows))
     else:
-        print(text)
+        for updates in sorted({row["updates"] for row in rows}):
+            print(f"\n{updates} updates\n")
+            print(table([row for row in rows if row["updates"] == updates]))
 
 
 def run(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
@@ -462,49 +441,50 @@ def run(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     given = {name: ast.literal_eval(value) for name, value in given.items()}
     glyphs = skmeta.load_glyphs("train")
     test = Test("validation" if arguments.validation else "test")
-    validation = Test("validation", N_VALIDATION) if arguments.converge else None
+    validation = Test("validation", N_VALIDATION)
 
     def wanted(name: str) -> bool:
         return not arguments.learner or any(name.startswith(n) for n in arguments.learner)
 
-    def add(name: str, seed: int, shots: int, hits: list[int], **found: float) -> None:
+    def add(
+        name: str, seed: int, updates: int, shots: int, hits: list[int], **found: float
+    ) -> None:
         row = {
-            "learner": name, "seed": seed, "shots": shots, "updates": arguments.updates,
-            "channels": arguments.channels, "seconds": 0.0, "cpu": 0.0, "body": 0.0,
+            "learner": name, "seed": seed, "shots": shots, "updates": updates,
+            "channels": arguments.channels, "seconds": 0.0, "cpu": 0.0, "body": 0.0, "valid": 0.0,
             **found, "hits": hits, "asked": test.n_queries.tolist(),
         }  # fmt: skip
         own = ("learner", "seed", "shots", "updates", "channels")
         rows[:] = [r for r in rows if any(r[key] != row[key] for key in own)] + [row]
         accuracy = np.divide(hits, test.n_queries) * 100
         print(
-            f"{name:<36}{seed:>5}{shots:>4}{accuracy.mean():>8.1f} ± {half_width(accuracy):<5.1f}"
-            f"{row['cpu']:>8.1f}{row['seconds']:>8.1f}{row.get('best', row['updates']):>8}",
+            f"{name:<36}{seed:>5}{updates:>8}{shots:>4}{accuracy.mean():>8.1f} ± "
+            f"{half_width(accuracy):<5.1f}{row['cpu']:>8.1f}{row['seconds']:>8.1f}",
             flush=True,
         )
         if arguments.json:  # one row a line
             lines = ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows)
             arguments.json.write_text(f"[\n{lines}\n]\n")
 
-    print(f"{'learner':<36}{'seed':>5}{'K':>4}  accuracy, %      cpu s   fit s updates")
+    print(f"{'learner':<36}{'seed':>5}{'updates':>8}{'K':>4}  accuracy, %      cpu s   fit s")
     raw = {
         "raw pixels, nearest centroid": NearestCentroid(),
         "raw pixels, logistic regression": LogisticRegression(max_iter=1000),
     }
     for name, model in raw.items():
         for shots in SHOTS if wanted(name) else ():
-            add(name, 0, shots, test.classifier(model, shots))
-    small = skmeta.MultiHeadClassifier(n_way=N_WAY, n_queries=1, max_iter=1)
+            add(name, 0, arguments.updates[0], shots, test.classifier(model, shots))
+    small = skmeta.MultiHeadClassifier(n_way=N_WAY, n_queries=1, max_iter=1, lr=PEAK)
     fitted(small, glyphs)  # the first fit of a process imports and initialises
-    for seed in arguments.seeds:
-        body, body_cpu = body_alone(glyphs, arguments.channels, arguments.updates)
-        print(f"{'Conv4 alone':<36}{seed:>5}{body_cpu:>28.1f}{body:>8.1f}", flush=True)
-        for name, (model, by_episodes, share) in learners().items():
-            once = share == 1.0 and not getattr(model, "n_distillations", 0)
-            if not wanted(name) or (validation and not once):
+    for updates, seed in itertools.product(arguments.updates, arguments.seeds):
+        body, body_cpu = body_alone(glyphs, arguments.channels, updates)
+        print(f"{'Conv4 alone':<36}{seed:>5}{updates:>8}{body_cpu:>28.1f}{body:>8.1f}", flush=True)
+        for name, (model, by_episodes) in learners().items():
+            if not wanted(name):
                 continue
             model.set_params(
                 random_state=seed,
-                max_iter=int(arguments.updates * share),
+                max_iter=0 if name == UNTRAINED else updates,
                 module__n_channels=arguments.channels,
             )
             found: dict[str, Any] = {}
@@ -513,12 +493,10 @@ def run(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
                     model.set_params(**EPISODES[shots])
                 if by_episodes or shots == SHOTS[0]:
                     model.set_params(**given)
-                    if validation:
-                        own = (shots,) if by_episodes else SHOTS
-                        model, found = converged(model, glyphs, validation, own, arguments.converge)
-                    else:
-                        model, found = fitted(model, glyphs)
-                add(name, seed, shots, test.learner(model, shots), **found, body=body_cpu)
+                    model, found = fitted(model, glyphs)
+                valid = validation.accuracy(validation.learner(model, shots))
+                hits = test.learner(model, shots)
+                add(name, seed, updates, shots, hits, **found, valid=valid, body=body_cpu)
 
 
 if __name__ == "__main__":
