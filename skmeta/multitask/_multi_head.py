@@ -199,10 +199,10 @@ class MultiHeadClassifier(FeatureHeadsClassifier, _MultiHead):
 
     Pick it for classes that change from task to task, where new tasks show different numbers of
     rows: one training serves them all, and costs no more than that of a closed-form head for one
-    number. With one row of a class, learners that train on such episodes, as
-    `PrototypicalClassifier`, are more accurate; ``head="bayes"`` comes nearer to them than the
-    default. Where tasks share a label set and show few rows, `EmpiricalBayesClassifier` is the
-    better choice.
+    number. Where names of classes hold across tasks, pass rows without tasks and a large `n_way`,
+    such as 100, for heads learn from many classes at once; `GoodEmbeddingClassifier` takes all.
+    ``head="bayes"`` is worth the most with one row of a class. Where tasks share a label set and
+    show few rows, `EmpiricalBayesClassifier` is the better choice.
 
     Parameters
     ----------
