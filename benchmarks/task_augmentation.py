@@ -8,6 +8,7 @@ difference to the learner alone has a 95 % interval by Student's t over the seed
 
     python benchmarks/task_augmentation.py
     python benchmarks/task_augmentation.py --how interval
+    python benchmarks/task_augmentation.py --how modulation
     python benchmarks/task_augmentation.py --collections milk --seeds 0 1 2
 """
 
@@ -31,6 +32,7 @@ HOW = {
     "input": lambda learner: skmeta.TaskInterpolation(learner),
     "hidden": lambda learner: skmeta.TaskInterpolation(learner, layers="hidden"),
     "interval": lambda learner: skmeta.IntervalInterpolation(learner),
+    "modulation": lambda learner: skmeta.TaskModulation(learner),
 }
 
 

@@ -2,7 +2,7 @@
 
 from skmeta._version import __version__
 from skmeta.amortised import ConditionalNeuralProcessRegressor
-from skmeta.augmentation import IntervalInterpolation, TaskInterpolation
+from skmeta.augmentation import IntervalInterpolation, TaskInterpolation, TaskModulation
 from skmeta.auto import AutoMetaClassifier, AutoMetaRegressor
 from skmeta.balancing import TaskBalancing
 from skmeta.base import adapt, select_context
@@ -150,6 +150,7 @@ __all__ = [
     "TaskGrouping",
     "TaskGroupingDisplay",
     "TaskInterpolation",
+    "TaskModulation",
     "TaskKFold",
     "TaskMapDisplay",
     "TaskVariationDisplay",

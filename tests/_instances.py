@@ -50,6 +50,7 @@ from skmeta import (
     TaskEmbedding,
     TaskGrouping,
     TaskInterpolation,
+    TaskModulation,
 )
 
 _NET = {
@@ -121,6 +122,7 @@ INSTANCES = [
     TaskBalancing(RidgeHeadClassifier(**_QUICK), n_splits=2),
     TaskGrouping(RidgeHeadRegressor(**_QUICK), n_groups=2, embedding=_EMBEDDING, random_state=0),
     TaskInterpolation(RidgeHeadClassifier(**_QUICK)),
+    TaskModulation(RidgeHeadRegressor(**_QUICK)),
 ]
 """What scikit-learn's battery and our own run over: each class, and the ways it works."""
 
@@ -142,6 +144,7 @@ VARIANTS = [
         MAMLClassifier(inner_lr=0.5, **_EPISODES), n_groups=2, embedding=_EMBEDDING, random_state=0
     ),
     TaskInterpolation(MAMLRegressor(**_EPISODES), layers="hidden"),
+    TaskModulation(MAMLClassifier(inner_lr=0.5, **_EPISODES)),
     MultiTaskGaussianProcessRegressor(RBF(2.0), rank=2, max_iter=20),
     DeepKernelClassifier(n_way=2, **_QUICK),
     EmpiricalBayesClassifier(n_way=2, n_shots=2, random_state=0),

@@ -26,6 +26,7 @@ from skmeta import (
     TaskEmbedding,
     TaskGrouping,
     TaskInterpolation,
+    TaskModulation,
 )
 
 SHORT = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
@@ -90,7 +91,15 @@ def test_displacements_of_implicit_gradients_are_constants(tasks):
 
 @pytest.mark.parametrize(
     "wrapper",
-    [DiverseBatches, HeTRoM, IntervalInterpolation, TaskBalancing, TaskGrouping, TaskInterpolation],
+    [
+        DiverseBatches,
+        HeTRoM,
+        IntervalInterpolation,
+        TaskBalancing,
+        TaskGrouping,
+        TaskInterpolation,
+        TaskModulation,
+    ],
 )
 @pytest.mark.parametrize("learner", [*MERGING, HeTRoM(MERGING[0])], ids=["bare", "nested"])
 def test_there_must_be_tasks_in_a_meta_batch(wrapper, learner, tasks):

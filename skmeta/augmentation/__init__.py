@@ -2,5 +2,6 @@
 
 from skmeta.augmentation._interval_interpolation import IntervalInterpolation
 from skmeta.augmentation._task_interpolation import TaskInterpolation
+from skmeta.augmentation._task_modulation import TaskModulation
 
-__all__ = ["IntervalInterpolation", "TaskInterpolation"]
+__all__ = ["IntervalInterpolation", "TaskInterpolation", "TaskModulation"]

@@ -25,8 +25,8 @@ def reject_two_augmentations(outer: OuterLoop) -> None:
     """Raise where tasks are augmented already."""
     if outer.augment is not None:
         raise ValueError(
-            "A TaskInterpolation or IntervalInterpolation inside of another has no effect; use one "
-            "of them."
+            "A TaskInterpolation, IntervalInterpolation or TaskModulation inside of another has no "
+            "effect; use one of them."
         )
 
 

@@ -219,7 +219,11 @@ def _in_turn(
     wrap: Callable[[nn.Module], nn.Module],
     network: nn.Module,
 ) -> nn.Module:
-    return wrap(change(network))
+    changed = change(network)
+    module = wrap(changed)
+    if isinstance(beside := getattr(changed, "beside", None), nn.Module):
+        module.add_module("beside", beside)
+    return module
 
 
 def reject_diverged(network: nn.Module) -> None:
