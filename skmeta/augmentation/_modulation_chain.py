@@ -70,8 +70,7 @@ class ModulationChain(nn.Sequential):
         self.active = list(range(len(hidden)))
         before = [0, *(2 * n for n in self.widths[:-1])]
         networks = nn.ModuleList(
-            _modulator(n + n_before, 4 * n)
-            for n, n_before in zip(self.widths, before, strict=True)
+            _modulator(n + n_before, 4 * n) for n, n_before in zip(self.widths, before, strict=True)
         )
         self._beside = (networks,)
 
@@ -98,8 +97,8 @@ class ModulationChain(nn.Sequential):
             s and ε of all layers.
         """
         n = sum(self.widths)
-        summaries = extra[..., :n].split(self.widths, dim=-1)
-        noises = extra[..., n:].split([2 * w for w in self.widths], dim=-1)
+        summaries = torch.split(extra[..., :n], self.widths, dim=-1)
+        noises = torch.split(extra[..., n:], [2 * w for w in self.widths], dim=-1)
         found, previous = [], extra[..., :0]
         for number, part in enumerate(self._beside[0]):
             if number in self.active:

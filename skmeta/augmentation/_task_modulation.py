@@ -23,7 +23,7 @@ __all__ = ["TaskModulation"]
 
 
 class TaskModulation(BaseMetaTransformer):
-    """Meta-train any learner on tasks modulated by each other, where there are few (MetaModulation).
+    """Meta-train any learner on tasks that modulate each other (MetaModulation).
 
     Behind hidden linear layer l, the features of each task i of a meta-batch become
     ``(1 + γ_l) h + β_l``. A small network reads the mean features of another task j, and what
@@ -66,11 +66,11 @@ class TaskModulation(BaseMetaTransformer):
     -----
     The paper modulates the scale and shift of batch normalisation. Tables have no such layer, so
     the outputs of linear layers are modulated as they are. Support and query of a task are
-    modulated alike, by the mean over the support of j, of which no derivative is taken; the authors'
-    code modulates the query by the query of j, mixes inputs for half of the tasks and averages a
-    hundred draws of γ and β, where this one takes one draw for each task and update. The prior has
-    variance 1, as the modulation has in the first update; in the code its logarithm is 1, and the
-    divergence of γ is left out.
+    modulated alike, by the mean over the support of j, of which no derivative is taken. The
+    authors' code modulates the query by the query of j, mixes inputs for half of the tasks and
+    averages a hundred draws of γ and β, where this one takes one draw for each task and update.
+    Its prior has a variance of e, and it leaves out the divergence of γ; the variance here is 1, as
+    is that of z in the first update, and the divergence is whole.
 
     `ReptileRegressor` and others whose meta-gradient is no derivative of a loss do not train the
     modulation on it, so that it remains what it is under the prior.

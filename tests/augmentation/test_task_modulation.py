@@ -98,8 +98,9 @@ def test_a_modulation_of_zero_is_the_learner(learner, tasks):
     """Means start at zero: the first update is the learner's, later ones are not."""
     model = TaskModulation(learner, variational=False)
     for n_updates, same in ((1, True), (12, False)):
-        pair = learned(fitted(clone(learner).set_params(max_iter=n_updates), tasks)), learned(
-            fitted(clone(model).set_params(estimator__max_iter=n_updates), tasks)
+        pair = (
+            learned(fitted(clone(learner).set_params(max_iter=n_updates), tasks)),
+            learned(fitted(clone(model).set_params(estimator__max_iter=n_updates), tasks)),
         )
         assert torch.allclose(*pair, rtol=1e-6, atol=1e-9) is same
 
@@ -138,9 +139,9 @@ def test_gradient_learners_do_not_adapt_modulators(tasks):
 @pytest.mark.parametrize("active", [[0, 1], [1]], ids=str)
 def test_loss_and_gradient_are_those_of_a_loop_over_tasks(chain, episode, active):
     chain.active = active
-    made = Modulation(
-        chain, layers="all", variational=True, random=np.random.default_rng(3)
-    )(episode)
+    made = Modulation(chain, layers="all", variational=True, random=np.random.default_rng(3))(
+        episode
+    )
     random = np.random.default_rng(3)
     partner = (np.arange(3) + random.integers(1, 3, size=3)) % 3
     noise = torch.from_numpy(random.standard_normal((3, 18)))
