@@ -12,7 +12,7 @@ Settings were chosen on the Cyrillic letters, such as
 
     python benchmarks/few_shot.py --validation --learner "ridge head" --set lr=0.003
 
-How accuracy grows with the budget, and when each learner has converged by these letters, with
+How accuracy grows with the budget shows
 
     python benchmarks/few_shot.py --updates 350 1400 2800 --json docs/few_shot.json \
         --learner "multi-head, B" --learner "RFS, B" --learner SVM --learner proto
@@ -54,7 +54,6 @@ N_WAY = 5
 SHOTS = (1, 5)
 N_TEST = 600
 N_VALIDATION = 300
-LEAST_GAIN = 0.5  # points of validation that twice the budget brings before convergence
 AT_ONCE = 30  # episodes adapted in one call: those of 600 have gigabytes of activations
 N_QUERIES = 5  # of each class; no more are left of a class of 8 drawings than 3
 UPDATES = 700
@@ -282,8 +281,6 @@ def curves(rows: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
     """Return by learner and budget the accuracies and seconds, of learners with several budgets.
 
     They are of the seeds that all of these have. Seconds are those of the trainings for both shots.
-    A learner has converged with the smallest budget after which twice as much brings less than
-    `LEAST_GAIN` points of validation.
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     rows = swept(rows)
@@ -298,10 +295,6 @@ def curves(rows: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
                 "seconds": sum(cell["cpu"] for cell in cells) if by_episodes else cells[0]["cpu"],
                 "valid": np.mean([cell["valid"] for cell in cells]),
             }
-        valid = [100 * cell["valid"] for cell in found[name].values()]
-        enough = [i for i, gain in enumerate(np.diff(valid)) if gain < LEAST_GAIN]
-        for i, cell in enumerate(found[name].values()):
-            cell["converged"] = i == (enough[0] if enough else None)
     return found
 
 
@@ -309,20 +302,20 @@ def budgets_table(rows: list[dict[str, Any]]) -> str:
     """Return the table of accuracy and seconds by budget."""
     heads = " | ".join(f"{k}-shot, %" for k in SHOTS)
     lines = [
-        f"| learner | updates | {heads} | both, s | validation, % | converged |",
-        "|---|---|" + "---|" * (len(SHOTS) + 3),
+        f"| learner | updates | {heads} | both, s | validation, % |",
+        "|---|---|" + "---|" * (len(SHOTS) + 2),
     ]
     for name, cells in curves(rows).items():
         for budget, cell in cells.items():
             accuracy = [f"{e.mean():.1f} ± {half_width(e):.1f}" for e in cell["accuracy"]]
-            end = f"{cell['seconds']:.0f} | {100 * cell['valid']:.1f} | {'*' * cell['converged']}"
+            end = f"{cell['seconds']:.0f} | {100 * cell['valid']:.1f}"
             lines.append(f"| {name} | {budget} | {' | '.join(accuracy)} | {end} |")
     return "\n".join(lines)
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw accuracy by seconds of training."""
-    figure, axes = plt.subplots(1, len(SHOTS), figsize=(10, 4.2), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(SHOTS), figsize=(10, 4.8), sharex=True, layout="constrained")
     for name, cells in curves(rows).items():
         seconds = [cell["seconds"] for cell in cells.values()]
         for k, axis in enumerate(axes):
@@ -330,15 +323,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             mean = np.mean(accuracy, axis=1)
             error = [half_width(episodes) for episodes in accuracy]
             axis.errorbar(seconds, mean, error, marker="o", capsize=2, label=name)
-            there = [i for i, cell in enumerate(cells.values()) if cell["converged"]]
-            axis.plot(
-                np.take(seconds, there), mean[there], "o",
-                markersize=12, markerfacecolor="none", color=axis.containers[-1][0].get_color(),
-            )  # fmt: skip
     for shots, axis in zip(SHOTS, axes, strict=True):
         axis.set(xscale="log", xlabel="training for both shots, s", ylabel="accuracy, %")
+        axis.set_xticks([15, 30, 60, 120, 240], ["15", "30", "60", "120", "240"])
+        axis.minorticks_off()
         axis.set_title(f"5-way {shots}-shot")
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=100)
 
 
@@ -392,15 +382,33 @@ training for both shots with that of the SVM head. MAML's row is of an earlier r
 some 1.5 times as fast. Commands: the head of `benchmarks/few_shot.py`."""
 BUDGETS = f"""\
 The cycle is as long as the budget. Validation is the mean accuracy of both shots on {N_VALIDATION}
-episodes of Cyrillic letters; a star marks the smallest budget after which twice as much brings less
-than {LEAST_GAIN} points there.
+episodes of Cyrillic letters.
 
 ![Accuracy on both shots by seconds of training](few_shot.png)"""
 CONCLUSIONS = """\
 ## Conclusions
 
-TODO
-"""
+Multi-task training is level with the best meta-learner in half of its time. A tenth of the time of
+the SVM head is missed.
+
+- One shot: with the Bayesian head, RFS and the multi-head learner are 0.1 points before and 0.6
+  behind the best that trains by episodes, prototypes; five shots: 0.7 and 0.2 points before. With a
+  logistic regression they are 2.3 and 1.5 points behind with one shot, for what the letters of
+  training tell of the scatter of drawings is what a single drawing lacks.
+- Two things brought them there, besides that head. Rows of classes start at 0, where random ones
+  would first teach the body to undo their noise; and they contrast letters of all scripts at once,
+  120 of them in an update of the multi-head learner. Episodes across scripts help prototypes and
+  the SVM head too, by about a point with one shot.
+- Time: for one number of shots they take about as long as their rivals, 15 to 25 % less than the
+  SVM head; for both, since they train once, 2.5 times less. A tenth is out of reach at equal
+  numbers of images: the body alone, forward and backward, is more than a third of the SVM head's
+  seconds for both shots. At equal accuracy it is nearly a fifth (seed 0): both are within a point
+  of the SVM head's 276 s in some 55 s, and RFS within one of its 139 s in 30 s.
+- With 2800 updates RFS is within half a point of the best of each number of shots, the SVM head.
+  Nobody has converged there: twice as many updates still bring half a point of validation or more.
+
+MAML needs learned rates to be level with ANIL: with one step of 0.1 it hardly began to learn, and
+it did not bear the cycle. It adapts all layers by second derivatives, on a processor."""
 
 
 def main() -> None:

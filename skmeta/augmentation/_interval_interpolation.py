@@ -11,13 +11,12 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_scalar
 
+from skmeta.augmentation._build import build_chain
 from skmeta.augmentation._interval_chain import IntervalChain
 from skmeta.augmentation._intervals import IntervalLosses, Intervals, interval_chain
 from skmeta.augmentation._refusals import reject_kept_tasks, reject_two_augmentations
-from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.inner import EpisodeModule
-from skmeta.tasks import TaskData
 from skmeta.training import OuterLoop
 
 __all__ = ["IntervalInterpolation"]
@@ -135,7 +134,7 @@ class IntervalInterpolation(BaseMetaTransformer):
                 n_updates=self._unfitted.max_iter,
                 by_class=is_classifier(self._unfitted),
             ),
-            network=partial(_interval_chain, self.n_layers),
+            network=partial(build_chain, IntervalChain, n_layers=self.n_layers),
             regularizer=IntervalLosses(self.temperature),
         )
 
@@ -143,13 +142,3 @@ class IntervalInterpolation(BaseMetaTransformer):
 def _intervals(module: EpisodeModule, random: np.random.Generator, **params: Any) -> Intervals:
     reject_kept_tasks(module)
     return Intervals(interval_chain(module), random=random, **params)
-
-
-def _interval_chain(n_layers: int, learner: BaseDeepLearner, data: TaskData) -> Any:
-    return partial(
-        IntervalChain,
-        n_features=data.X.shape[1],
-        width=learner._n_net_inputs(data),
-        ends_in_features=not learner._body_has_outputs,
-        n_layers=n_layers,
-    )

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_scalar
 
+from skmeta.augmentation._build import build_chain
 from skmeta.augmentation._interpolation import Interpolation
 from skmeta.augmentation._mixing_chain import MixingChain
 from skmeta.augmentation._refusals import reject_kept_tasks, reject_two_augmentations
-from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.inner import EpisodeModule
-from skmeta.tasks import TaskData
 from skmeta.training import OuterLoop
 
 __all__ = ["TaskInterpolation"]
@@ -108,7 +107,7 @@ class TaskInterpolation(BaseMetaTransformer):
         return replace(
             outer,
             augment=partial(_interpolation, self.alpha),
-            network=_mixing_chain if self.layers == "hidden" else None,
+            network=partial(build_chain, MixingChain) if self.layers == "hidden" else None,
         )
 
 
@@ -118,12 +117,3 @@ def _interpolation(
     reject_kept_tasks(module)
     chains = [part for part in module.modules() if isinstance(part, MixingChain)]
     return Interpolation(alpha, random, *chains)
-
-
-def _mixing_chain(learner: BaseDeepLearner, data: TaskData) -> Any:
-    return partial(
-        MixingChain,
-        n_features=data.X.shape[1],
-        width=learner._n_net_inputs(data),
-        ends_in_features=not learner._body_has_outputs,
-    )

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_scalar
 
+from skmeta.augmentation._build import build_chain
 from skmeta.augmentation._modulation import Modulation, ModulationLoss, modulation_chain
 from skmeta.augmentation._modulation_chain import ModulationChain
 from skmeta.augmentation._refusals import reject_kept_tasks, reject_two_augmentations
-from skmeta.base._deep import BaseDeepLearner
 from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.inner import EpisodeModule
-from skmeta.tasks import TaskData
 from skmeta.training import OuterLoop
 
 __all__ = ["TaskModulation"]
@@ -72,8 +71,8 @@ class TaskModulation(BaseMetaTransformer):
     Its prior has a variance of e, and it leaves out the divergence of γ; the variance here is 1, as
     is that of z in the first update, and the divergence is whole.
 
-    `ReptileRegressor` and others whose meta-gradient is no derivative of a loss do not train the
-    modulation on it, so that it remains what it is under the prior.
+    `ReptileRegressor` and `ReptileClassifier` move their start without a derivative of the loss, so
+    that the modulation remains what it is under the prior.
 
     Meta-steps are not compiled, and gradient learners run by vmap. Draws derive from the learner's
     `random_state`.
@@ -121,7 +120,7 @@ class TaskModulation(BaseMetaTransformer):
         return replace(
             outer,
             augment=partial(_modulation, layers=self.layers, variational=self.variational),
-            network=partial(_modulation_chain, self.strength),
+            network=partial(build_chain, ModulationChain, strength=self.strength),
             regularizer=ModulationLoss(self.kl_weight) if self.variational else None,
         )
 
@@ -129,13 +128,3 @@ class TaskModulation(BaseMetaTransformer):
 def _modulation(module: EpisodeModule, random: np.random.Generator, **params: Any) -> Modulation:
     reject_kept_tasks(module)
     return Modulation(modulation_chain(module), random=random, **params)
-
-
-def _modulation_chain(strength: float, learner: BaseDeepLearner, data: TaskData) -> Any:
-    return partial(
-        ModulationChain,
-        n_features=data.X.shape[1],
-        width=learner._n_net_inputs(data),
-        ends_in_features=not learner._body_has_outputs,
-        strength=strength,
-    )
