@@ -402,8 +402,9 @@ the SVM head is missed.
 - Time: for one number of shots they take about as long as their rivals, 15 to 25 % less than the
   SVM head; for both, since they train once, 2.5 times less. A tenth is out of reach at equal
   numbers of images: the body alone, forward and backward, is more than a third of the SVM head's
-  seconds for both shots. At equal accuracy it is nearly a fifth (seed 0): both are within a point
-  of the SVM head's 276 s in some 55 s, and RFS within one of its 139 s in 30 s.
+  seconds for both shots. At equal accuracy it is nearly a fifth (seed 0): the multi-head learner
+  is within a point of the SVM head's 276 s in 56 s, and RFS in 30 s a point below its 139 s with
+  one shot, above them with five.
 - With 2800 updates RFS is within half a point of the best of each number of shots, the SVM head.
   Nobody has converged there: twice as many updates still bring half a point of validation or more.
 
