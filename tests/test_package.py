@@ -114,6 +114,6 @@ def test_snippets_of_the_page_on_saving_run(tmp_path, monkeypatch):
 def test_snippets_of_the_page_on_training_run():
     pytest.importorskip("sklearn.callback")
     shorter = {"max_iter=1000": "max_iter=20", "max_iter=100,": "max_iter=5,"}
-    names = run_snippets(ROOT / "docs" / "training.md", shorter=shorter, n_blocks=5)
+    names = run_snippets(ROOT / "docs" / "training.md", shorter=shorter, n_blocks=6)
     assert len(names["model"].validation_tasks_) == 3
     assert len(names["search"].best_estimator_.tasks_) == 100
