@@ -86,7 +86,7 @@ from skmeta.multitask import (
     MultiHeadClassifier,
     MultiHeadRegressor,
 )
-from skmeta.optim import SAM
+from skmeta.optim import SAM, zero_order_gradient
 from skmeta.robust import HeTRoM
 from skmeta.saving import load, save
 from skmeta.utils.estimator_checks import check_meta_learner
@@ -178,4 +178,5 @@ __all__ = [
     "select_context",
     "task_dissimilarity",
     "task_scorer",
+    "zero_order_gradient",
 ]
