@@ -179,7 +179,7 @@ def test_chunks_of_tasks_of_all_sizes_are_tasks_alone(attention):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_learns_to_adapt_without_gradients(sinusoids, attention, seed):
     model = ConditionalNeuralProcessRegressor(
-        attention=attention, max_iter=400 if attention else 800, lr=3e-3, random_state=seed
+        attention=attention, max_iter=250 if attention else 600, lr=3e-3, random_state=seed
     ).fit(sinusoids.data, sinusoids.target, groups=sinusoids.groups)
     new = skmeta.make_sinusoid_tasks(100, 30, random_state=100 + seed)
     support = np.arange(len(new.data)) % 30 < 10

@@ -11,10 +11,10 @@ LEARNERS = {
     skmeta.ANILRegressor: {"inner_lr": 0.1, "n_inner_steps": 3},
     skmeta.BootstrappedMAMLRegressor: {"inner_lr": 0.05, "n_inner_steps": 2},
     skmeta.CAVIARegressor: {},
-    skmeta.IMAMLRegressor: {"inner_lr": 0.02, "alpha": 0.1},
+    skmeta.IMAMLRegressor: {"inner_lr": 0.02, "alpha": 0.1, "lr": 3e-3},
     skmeta.MAMLRegressor: {"inner_lr": 0.1},
     skmeta.MetaSGDRegressor: {"inner_lr": 0.05},
-    skmeta.MinibatchProxRegressor: {"inner_lr": 0.1, "alpha": 0.2},
+    skmeta.MinibatchProxRegressor: {"inner_lr": 0.1, "n_inner_steps": 5, "alpha": 0.2},
     skmeta.ReptileRegressor: {"inner_lr": 0.05, "n_inner_steps": 5, "lr": 0.5, "max_iter": 400},
 }
 
@@ -33,7 +33,7 @@ def error_after_ten_rows(model, seed):
 def test_training_lowers_the_loss_and_ten_rows_beat_the_prior(learner, seed):
     train = skmeta.make_sinusoid_tasks(200, 40, random_state=100 + seed)
     params = {
-        "n_shots": 10, "n_queries": 10, "max_iter": 300, "lr": 3e-3, "meta_batch_size": 16,
+        "n_shots": 10, "n_queries": 10, "max_iter": 200, "lr": 5e-3, "meta_batch_size": 16,
         "hidden_layer_sizes": (40, 40), "random_state": seed, **LEARNERS[learner],
     }  # fmt: skip
     fits = []
@@ -59,7 +59,7 @@ def test_rates_that_are_far_too_small_are_mended_by_learning_them(learner, seed)
     for learn_inner_lr in (True, False):
         model = learner(
             inner_lr=1e-4, learn_inner_lr=learn_inner_lr, n_inner_steps=2, n_shots=10,
-            n_queries=10, max_iter=300, lr=3e-3, meta_batch_size=16,
+            n_queries=10, max_iter=200, lr=5e-3, meta_batch_size=16,
             hidden_layer_sizes=(40, 40), random_state=seed,
         )  # fmt: skip
         model.fit(train.data.astype(np.float32), train.target, groups=train.groups)

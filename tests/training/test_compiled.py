@@ -208,11 +208,11 @@ def test_heads_train_compiled(capsys):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch's own code
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_compiled_fit_is_a_fit(dtype, capsys):
+@pytest.mark.parametrize(("dtype", "n_steps"), [("float32", 2), ("float64", 1)])
+def test_a_compiled_fit_is_a_fit(dtype, n_steps, capsys):
     X, y, groups = tasks(dtype=dtype)
     params = {
-        "n_shots": (1, 5), "n_queries": 5, "max_iter": 12, "n_inner_steps": 2,
+        "n_shots": (1, 5), "n_queries": 5, "max_iter": 12, "n_inner_steps": n_steps,
         "hidden_layer_sizes": (4,), "random_state": 0,
     }  # fmt: skip
     plain = skmeta.MAMLRegressor(**params).fit(X, y, groups=groups)
