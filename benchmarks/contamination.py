@@ -535,10 +535,14 @@ CONCLUSIONS = """\
   hardly depends on it; there the tasks of small amplitude are dropped instead, lines, whose scale
   is large, are kept, and it is the worst of the three. After a tenth of the training (the picture)
   the multi-head learner gains nothing by it either.
-- **Foreign tasks that are easy are not found**, for they are not at the hard end: lines are
-  trivial for closed-form and multi-head learners, as are digits beside letters. There `HeTRoM`
-  drops good tasks instead, and is worse than the learner alone more often than not. Foreign tasks
-  that are hard, lines for MAML and photographs beside letters, are found and dropped.
+- **Foreign tasks that are easy are not found at the hard end**: lines are trivial for closed-form
+  and multi-head learners, as are digits beside letters. There `HeTRoM` drops good tasks instead,
+  and is worse than the learner alone more often than not. Foreign tasks that are hard, lines for
+  MAML and photographs beside letters, are found and dropped.
+- Dropping the easiest tasks instead finds 63 to 74 % of the digits, which helps no learner by more
+  than the intervals, as digits do little harm. Lines it hardly finds: after training
+  they are no easier than the rest. It lowers the error beside them by an eighth, more than the
+  intervals for the multi-head learner alone.
 - Heads of one training task, as the multi-head learner has, are trained on all tasks, while body
   and prior learn from those that count. Otherwise a task that is dropped early could not come
   back, and the prior of new heads would be learned from noise."""
