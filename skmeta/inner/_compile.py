@@ -63,6 +63,7 @@ def _sort(
 
 
 _PERMUTE = torch.ops.aten.permute.default
+_CLONE = torch.ops.aten.clone.default
 _PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.bmm.default)
 _DECOMPOSED: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.sort.default: _sort,
@@ -108,6 +109,7 @@ def compiled(
         graph = _trace(function, examples, decompositions, "fake")
         if _mutates(graph):
             graph = _trace(functionalize(graph), examples, decompositions, "fake")
+        _fix_layout(graph)
         _turn(graph)
         return _lowered(graph, examples)
     graph = _trace(function, examples, _DECOMPOSED, "symbolic")
@@ -148,8 +150,36 @@ def _mutates(graph: GraphModule) -> bool:
     return any(schema is not None and schema.is_mutable for schema in schemas)
 
 
+def _fix_layout(graph: GraphModule) -> None:
+    """Give results the layout of the trace, whatever becomes of what they are made of.
+
+    Inductor leaves out what turns out to change nothing.
+    """
+    output = graph.graph.output_node()
+    results = list(cast(Sequence[Node], output.args[0]))
+    with graph.graph.inserting_before(output):
+        for number, result in enumerate(results):
+            value = result.meta["val"]
+            if value.ndim < 2:
+                continue
+            order = sorted(range(value.ndim), key=value.stride, reverse=True)
+            sorted_ = graph.graph.call_function(_PERMUTE, (result, order))
+            sorted_.meta["val"] = value.permute(order)
+            dense = graph.graph.call_function(
+                _CLONE, (sorted_,), {"memory_format": torch.contiguous_format}
+            )
+            back = sorted(range(value.ndim), key=order.__getitem__)
+            results[number] = graph.graph.call_function(_PERMUTE, (dense, back))
+    output.args = (results,)
+
+
 def _turn(graph: GraphModule) -> None:
     """Make the transpose of each product of which nothing else is used."""
+    for node in list(graph.graph.nodes):
+        before = node.args[0] if _transposes(node) else None
+        if before is not None and _transposes(before):
+            node.replace_all_uses_with(before.args[0])
+    graph.graph.eliminate_dead_code()
     for node in list(graph.graph.nodes):
         users = list(node.users)
         if node.target in _PRODUCTS and users and all(map(_transposes, users)):

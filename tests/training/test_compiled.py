@@ -84,15 +84,36 @@ def assert_one_trace_serves_all_sizes(net, classes):
     net.module_.train()
     compiled = CompiledGradient(net.module_, net.criterion_)
     compiled.layout = []  # which no episode has
-    trained = [p for p in net.module_.parameters() if p.requires_grad]
     for sizes in SIZES:
-        episode = ragged(sizes=sizes, n_outputs=2 if classes else 1, classes=classes)
-        loss = net.criterion_.aggregate(net.module_.task_losses(episode, net.criterion_))
-        expected = torch.autograd.grad(loss, trained)
-        torch.testing.assert_close(compiled(episode)[0], loss.detach(), rtol=1e-10, atol=1e-12)
-        for parameter, slope in zip(trained, expected, strict=True):
-            torch.testing.assert_close(parameter.grad, slope, rtol=1e-9, atol=1e-11)
-            assert parameter.grad.stride() == parameter.stride()
+        assert_is_the_step(compiled, net, ragged(sizes=sizes, **shape_of(classes)))
+
+
+def shape_of(classes):
+    return {"n_outputs": 2 if classes else 1, "classes": classes}
+
+
+def assert_is_the_step(compiled, net, episode):
+    """A gradient also has to lie in memory as its weights do, for so optimizers' kernels read."""
+    weights = trained(net.module_)
+    loss = net.criterion_.aggregate(net.module_.task_losses(episode, net.criterion_))
+    expected = torch.autograd.grad(loss, weights)
+    torch.testing.assert_close(compiled(episode)[0], loss.detach(), rtol=1e-10, atol=1e-12)
+    for weight, slope in zip(weights, expected, strict=True):
+        torch.testing.assert_close(weight.grad, slope, rtol=1e-9, atol=1e-11)
+        assert weight.grad.stride() == weight.stride()
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("case", [*LEARNERS, *HEADS])
+def test_the_graph_of_the_first_size_is_the_step(case):
+    learner, params = {**LEARNERS, **HEADS}[case]
+    X, y, groups = tasks("classes" in case, "float64")
+    model = learner(max_iter=1, hidden_layer_sizes=(6, 6), random_state=0, **params)
+    net = model.fit(X, y, groups=groups).net_
+    net.module_.train()
+    compiled = CompiledGradient(net.module_, net.criterion_)
+    assert_is_the_step(compiled, net, ragged(sizes=SIZES[0], **shape_of("classes" in case)))
+    assert compiled.general is None
 
 
 @pytest.mark.usefixtures("traced")
@@ -198,13 +219,15 @@ def test_one_trace_adapts_any_number_of_tasks(case):
 
 def test_heads_train_compiled(capsys):
     X, y, groups = tasks()
-    params = {"max_iter": 8, "hidden_layer_sizes": (4,), "random_state": 0}
+    params = {"max_iter": 8, "hidden_layer_sizes": (6, 6), "random_state": 0}
     plain = skmeta.RidgeHeadRegressor(**params).fit(X, y, groups=groups)
     fast = skmeta.RidgeHeadRegressor(compile=True, verbose=1, **params).fit(X, y, groups=groups)
     assert "compiled the meta-step in" in capsys.readouterr().out
     assert fast.net_.compiled_ is not None
     losses = [model.net_.history[:, "train_loss"] for model in (plain, fast)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
+    weights = [flat(p.detach() for p in trained(model.net_.module_)) for model in (plain, fast)]
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch's own code
