@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _sinusoid_by_hand import ByHand
 from sklearn.neural_network import MLPRegressor
 
 import skmeta
@@ -129,6 +130,10 @@ def learners(scale: float) -> dict[str, tuple[Any, int | None, int, list[int]]]:
         ),
         "multi-head, 1000 tasks": (skmeta.MultiHeadRegressor(**multi), 1000, 40, [0]),
         "multi-head, 100 tasks": (skmeta.MultiHeadRegressor(**multi), 100, 40, [0]),
+        "loop by hand: MAML": (ByHand(inner_lr=0.01, max_iter=n(50_000)), None, 20, [1, 2]),
+        "loop by hand: CAVIA": (
+            ByHand(inner_lr=1.0, n_context=5, max_iter=n(50_000)), None, 20, [1],
+        ),
         "pooled": (
             MLPRegressor(hidden_layer_sizes=(40, 40), tol=1e-3, n_iter_no_change=3), 2500, 40, [0],
         ),

@@ -14,7 +14,13 @@ from torch.func import functionalize
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-__all__ = ["compiled", "distinct_sizes", "warn_uncompiled", "without_torch_warnings"]
+__all__ = [
+    "compiled",
+    "distinct_sizes",
+    "memory_order",
+    "warn_uncompiled",
+    "without_torch_warnings",
+]
 
 _SHORT = 32  # numbers in a row
 _FEW = 128  # numbers to sort
@@ -162,13 +168,12 @@ def _fix_layout(graph: GraphModule) -> None:
             value = result.meta["val"]
             if value.ndim < 2:
                 continue
-            order = sorted(range(value.ndim), key=value.stride, reverse=True)
+            order, back = memory_order(value)
             sorted_ = graph.graph.call_function(_PERMUTE, (result, order))
             sorted_.meta["val"] = value.permute(order)
             dense = graph.graph.call_function(
                 _CLONE, (sorted_,), {"memory_format": torch.contiguous_format}
             )
-            back = sorted(range(value.ndim), key=order.__getitem__)
             results[number] = graph.graph.call_function(_PERMUTE, (dense, back))
     output.args = (results,)
 
@@ -227,6 +232,23 @@ def without_torch_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"torch\.")
         yield
+
+
+def memory_order(tensor: Tensor) -> tuple[list[int], list[int]]:
+    """Return the dimensions of a tensor as they lie in memory, the slowest first, and the way back.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Dense, of any layout.
+
+    Returns
+    -------
+    order, back : list of int
+        ``tensor.permute(order)`` is contiguous, and ``.permute(back)`` undoes it.
+    """
+    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return order, sorted(range(tensor.ndim), key=order.__getitem__)
 
 
 def distinct_sizes(wanted: Sequence[int], others: list[Tensor]) -> list[int]:

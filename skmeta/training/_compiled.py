@@ -9,7 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from skmeta.inner import Episode, EpisodeModule
-from skmeta.inner._compile import compiled, distinct_sizes, without_torch_warnings
+from skmeta.inner._compile import (
+    compiled,
+    distinct_sizes,
+    memory_order,
+    without_torch_warnings,
+)
 from skmeta.training._objective import MeanOverTasks
 
 __all__ = ["CompiledGradient"]
@@ -91,7 +96,7 @@ class CompiledGradient:
             episode = Episode(**dict(zip(parts, tensors[len(names) :], strict=True)))
             loss, losses = functional_call(self.whole, values, (episode,))
             slopes = torch.autograd.grad(loss, leaves, materialize_grads=True)
-            gradient = [slope.contiguous() for slope in slopes]  # as optimizers' kernels expect
+            gradient = map(_laid_out, slopes, self.trained.values())
             found, objective.latest = objective.latest, {}
             self.found = list(found)
             return [loss.detach(), losses.detach(), *gradient, *found.values()]
@@ -99,6 +104,12 @@ class CompiledGradient:
         weights = [value.detach() for value in self.values]
         examples = _resized(parts, weights) if sizes == "any" else parts.values()
         return compiled(whole, *weights, *examples, sizes=sizes)
+
+
+def _laid_out(slope: Tensor, weight: Tensor) -> Tensor:
+    """Return a gradient that lies in memory as its weight does, as optimizers' kernels expect."""
+    order, back = memory_order(weight)
+    return slope.permute(order).contiguous().permute(back)
 
 
 def _parts(episode: Episode) -> dict[str, Tensor]:

@@ -116,6 +116,29 @@ def test_the_graph_of_the_first_size_is_the_step(case):
     assert compiled.general is None
 
 
+class Turned(nn.Module):
+    """Has a weight that lies in memory column by column."""
+
+    def __init__(self, n_features_in):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_features_in, 6).mT)
+
+    def forward(self, X):
+        return (X @ self.weight.mT).relu()
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("first", [True, False])
+def test_weights_of_another_layout_have_gradients_of_it(first):
+    X, y, groups = tasks(dtype="float64")
+    net = skmeta.RidgeHeadRegressor(module=Turned, max_iter=1).fit(X, y, groups=groups).net_
+    assert not net.module_.body.weight.is_contiguous()
+    compiled = CompiledGradient(net.module_.train(), net.criterion_)
+    if not first:
+        compiled.layout = []
+    assert_is_the_step(compiled, net, ragged(sizes=SIZES[0], n_outputs=1))
+
+
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(
     ("learner", "n_queries"),
