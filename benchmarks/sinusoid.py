@@ -41,7 +41,8 @@ where the frequency is free. Every learner has the network 1-40-40-1 with ReLU (
 contexts stand on 40 units likewise) and Adam with rate 1e-3 and 25 tasks a meta-update, except
 Reptile (plain steps from 0.1 to 0 on 5 tasks, 5 minibatches of 10 rows each). Gradient learners
 and the ridge head see a stream: each training task but once, 10 + 10 rows of it (Reptile 50).
-Multi-head training has 1000 or 100 tasks of 40 rows; pooled is scikit-learn's `MLPRegressor`.
+Multi-head training has 1000 or 100 tasks of 40 rows; pooled is scikit-learn's `MLPRegressor`. A
+loop by hand is the algorithm written down with torch alone: the learners end where it does.
 Settings: `learners` in the script. They follow the protocol of the MAML paper where it says, and
 were not tuned on these test tasks (iMAML's, of a dozen, and the norm 10 of clipped gradients, of
 two, were chosen on tasks of another seed; the other learners that the protocol does not know have
@@ -60,7 +61,8 @@ and one of three seeds of bootstrapped MAML ends at 6.4 after one step (the othe
 them there). With clipped gradients both processors agree (0.83). `MinibatchProx` takes 20 steps of
 0.005, for a run with 10 of 0.01 ended in infinity. Rows are of several runs: those in
 `sinusoid.json` have seconds beside other work (free frequency, but for bootstrapped MAML between
-predictions, and `MinibatchProx` of both families), the others are of a quiet one."""
+predictions; ANIL, CAVIA, `MinibatchProx` and loops by hand of both families), the others are of a
+quiet one."""
 
 
 def training_tasks(n_tasks: int, n_rows: int, free: bool, seed: int) -> Any:
