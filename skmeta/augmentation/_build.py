@@ -1,14 +1,18 @@
-"""How augmentations put a chain of their own in place of a learner's network."""
+"""How augmentations put a chain of their own in place of a learner's network, and find it."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+
+from torch import nn
 
 from skmeta.base._deep import BaseDeepLearner
 from skmeta.tasks import TaskData
 
-__all__ = ["build_chain"]
+__all__ = ["build_chain", "find_chain"]
+
+Chain = TypeVar("Chain", bound=nn.Module)
 
 
 def build_chain(kind: type, learner: BaseDeepLearner, data: TaskData, **params: Any) -> Any:
@@ -32,3 +36,8 @@ def build_chain(kind: type, learner: BaseDeepLearner, data: TaskData, **params: 
         ends_in_features=not learner._body_has_outputs,
         **params,
     )
+
+
+def find_chain(kind: type[Chain], module: nn.Module) -> Chain:
+    """Return the chain of a kind that a module has."""
+    return next(part for part in module.modules() if isinstance(part, kind))

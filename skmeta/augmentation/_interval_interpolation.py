@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_scalar
 
-from skmeta.augmentation._build import build_chain
+from skmeta.augmentation._build import build_chain, find_chain
 from skmeta.augmentation._interval_chain import IntervalChain
-from skmeta.augmentation._intervals import IntervalLosses, Intervals, interval_chain
+from skmeta.augmentation._intervals import IntervalLosses, Intervals
 from skmeta.augmentation._refusals import reject_kept_tasks, reject_two_augmentations
 from skmeta.base._wrapper import BaseMetaTransformer
 from skmeta.inner import EpisodeModule
@@ -141,4 +141,4 @@ class IntervalInterpolation(BaseMetaTransformer):
 
 def _intervals(module: EpisodeModule, random: np.random.Generator, **params: Any) -> Intervals:
     reject_kept_tasks(module)
-    return Intervals(interval_chain(module), random=random, **params)
+    return Intervals(find_chain(IntervalChain, module), random=random, **params)

@@ -6,19 +6,15 @@ import dataclasses
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from skmeta.augmentation._build import find_chain
 from skmeta.augmentation._interval_chain import IntervalChain
 from skmeta.inner import Episode, EpisodeModule, mean_over_rows
 
-__all__ = ["IntervalLosses", "Intervals", "interval_chain"]
+__all__ = ["IntervalLosses", "Intervals"]
 
 _RAMP = 0.9  # of training, until the boxes have their size
-
-
-def interval_chain(module: nn.Module) -> IntervalChain:
-    """Return the bounded network of a module."""
-    return next(part for part in module.modules() if isinstance(part, IntervalChain))
 
 
 class Intervals:
@@ -92,7 +88,7 @@ class IntervalLosses:
 
     def __call__(self, module: EpisodeModule, episode: Episode, losses: Tensor) -> Tensor:
         """Return ``Σ_k w_k L_k`` with constants ``w = softmax(L / temperature)`` of each task."""
-        chain = interval_chain(module)
+        chain = find_chain(IntervalChain, module)
         X = episode.query_X[..., : chain.n_features]
         context = X.new_zeros(*X.shape[:2], chain.width - chain.n_features)
         lower, value, upper = chain.bounds(torch.cat([X, context], dim=2))

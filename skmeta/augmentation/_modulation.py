@@ -6,18 +6,14 @@ import dataclasses
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from skmeta.augmentation._build import find_chain
 from skmeta.augmentation._modulation_chain import ModulationChain
 from skmeta.inner import Episode, EpisodeModule
 from skmeta.inner._losses import row_shares
 
-__all__ = ["Modulation", "ModulationLoss", "modulation_chain"]
-
-
-def modulation_chain(module: nn.Module) -> ModulationChain:
-    """Return the modulated network of a module."""
-    return next(part for part in module.modules() if isinstance(part, ModulationChain))
+__all__ = ["Modulation", "ModulationLoss"]
 
 
 class Modulation:
@@ -85,5 +81,5 @@ class ModulationLoss:
 
     def __call__(self, module: EpisodeModule, episode: Episode, losses: Tensor) -> Tensor:
         """Return ``L + weight · KL`` of each task."""
-        chain = modulation_chain(module)
+        chain = find_chain(ModulationChain, module)
         return losses + self.weight * chain.divergence(episode.query_X[:, 0, chain.n_features :])

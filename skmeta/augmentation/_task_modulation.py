@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_scalar
 
-from skmeta.augmentation._build import build_chain
-from skmeta.augmentation._modulation import Modulation, ModulationLoss, modulation_chain
+from skmeta.augmentation._build import build_chain, find_chain
+from skmeta.augmentation._modulation import Modulation, ModulationLoss
 from skmeta.augmentation._modulation_chain import ModulationChain
 from skmeta.augmentation._refusals import reject_kept_tasks, reject_two_augmentations
 from skmeta.base._wrapper import BaseMetaTransformer
@@ -127,4 +127,4 @@ class TaskModulation(BaseMetaTransformer):
 
 def _modulation(module: EpisodeModule, random: np.random.Generator, **params: Any) -> Modulation:
     reject_kept_tasks(module)
-    return Modulation(modulation_chain(module), random=random, **params)
+    return Modulation(find_chain(ModulationChain, module), random=random, **params)

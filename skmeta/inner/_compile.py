@@ -116,6 +116,7 @@ def compiled(
         if _mutates(graph):
             graph = _trace(functionalize(graph), examples, decompositions, "fake")
         _fix_layout(graph)
+        _cancel_transposes(graph)
         _turn(graph)
         return _lowered(graph, examples)
     graph = _trace(function, examples, _DECOMPOSED, "symbolic")
@@ -178,13 +179,16 @@ def _fix_layout(graph: GraphModule) -> None:
     output.args = (results,)
 
 
+def _cancel_transposes(graph: GraphModule) -> None:
+    """Leave out what transposes a transpose, or `_turn` would turn a product needed as it is."""
+    for node in graph.graph.nodes:
+        if _transposes(node) and _transposes(node.args[0]):
+            node.replace_all_uses_with(node.args[0].args[0])
+    graph.graph.eliminate_dead_code()
+
+
 def _turn(graph: GraphModule) -> None:
     """Make the transpose of each product of which nothing else is used."""
-    for node in list(graph.graph.nodes):
-        before = node.args[0] if _transposes(node) else None
-        if before is not None and _transposes(before):
-            node.replace_all_uses_with(before.args[0])
-    graph.graph.eliminate_dead_code()
     for node in list(graph.graph.nodes):
         users = list(node.users)
         if node.target in _PRODUCTS and users and all(map(_transposes, users)):

@@ -86,7 +86,8 @@ def zero_order_gradient(
     for part in gen_batches(n_tried, max(1, ROWS_PER_CALL // n_samples)):
         shape = (part.stop - part.start, n_samples, n_features)
         if n_directions is None:
-            directions = np.broadcast_to(np.eye(n_features)[part, None], shape)
+            axes = np.eye(shape[0], n_features, k=part.start)
+            directions = np.broadcast_to(axes[:, None], shape)
         else:
             directions = random_state.normal(size=shape)
             directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
