@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from _deep import weights
+from _deep import fitted, weights
 from sklearn.base import clone, is_regressor
 from sklearn.model_selection import GridSearchCV
 
@@ -47,10 +47,6 @@ LEARNER = pytest.mark.parametrize("learner", LEARNERS, ids=lambda x: type(x).__n
 @pytest.fixture(scope="module")
 def tasks():
     return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
-
-
-def fitted(model, tasks):
-    return fitted_as_it_is(clone(model), tasks)
 
 
 def fitted_as_it_is(model, tasks):

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from _deep import weights
+from _deep import fitted, weights
 from sklearn.base import clone, is_regressor
 from torch import nn
 from torch.distributions import Normal, kl_divergence
@@ -46,11 +46,6 @@ LEARNER = pytest.mark.parametrize("learner", LEARNERS, ids=lambda x: type(x).__n
 @pytest.fixture(scope="module")
 def tasks():
     return skmeta.make_linear_tasks(20, 10, 3, noise=0.2, random_state=0)
-
-
-def fitted(model, tasks):
-    y = tasks.target if is_regressor(model) else tasks.target > 0
-    return clone(model).fit(tasks.data, y, groups=tasks.groups)
 
 
 def learned(model):
